@@ -1,0 +1,1 @@
+"""Pod networks, one file per kind, behind `netsim.fabric.fabric.Cni`."""

@@ -1,0 +1,57 @@
+"""Time and rate units: text at the edges, whole nanoseconds and bits per second inside.
+
+Durations are written as in Go and Kubernetes (`1.5s`, `200ms`, `1m30s`), rates as in tc(8) (`10Gbit`, `100mbit`).
+"""
+
+import re
+from decimal import Decimal
+from typing import Final
+
+NS: Final = 1
+US: Final = 1_000
+MS: Final = 1_000_000
+S: Final = 1_000_000_000
+
+_UNITS: Final = {"ns": NS, "us": US, "µs": US, "ms": MS, "s": S, "m": 60 * S, "h": 3600 * S}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(bit|bps)", re.IGNORECASE)
+_SI: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def parse_duration(text: str) -> int:
+    """Nanoseconds of a Go-style duration. Raises ValueError with what to write instead."""
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} needs a unit (write {text}s or {text}ms)")
+    text = text.strip()
+    if text == "0":
+        return 0
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise ValueError(_duration_hint(text))
+    return int(sum(Decimal(number) * _UNITS[unit] for number, unit in parts))
+
+
+def _duration_hint(text: str) -> str:
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return f'"{text}" needs a unit (write {text}s or {text}ms)'
+    if text.startswith("-"):
+        return f'"{text}" is negative: a duration cannot be'
+    return f'"{text}" is not a duration (write for example 10s, 1.5s, 200ms, 50us or 1m30s)'
+
+
+def format_duration(ns: int) -> str:
+    """Shortest exact text of a duration in one unit: `1.5s`, `200ms`, `0s`."""
+    if ns == 0:
+        return "0s"
+    sign, ns = ("-", -ns) if ns < 0 else ("", ns)
+    unit, size = next((u, n) for u, n in (("s", S), ("ms", MS), ("us", US), ("ns", NS)) if ns >= n)
+    text = f"{Decimal(ns) / size:f}"
+    return sign + (text.rstrip("0").rstrip(".") if "." in text else text) + unit
+
+
+def parse_rate(text: str) -> int:
+    """Bits per second of a tc(8)-style rate such as `10Gbit`. Raises ValueError with what to write instead."""
+    match = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None or not Decimal(match[1]):
+        raise ValueError(f'"{text}" is not a link rate (write for example 100Mbit or 10Gbit)')
+    return int(Decimal(match[1]) * _SI[match[2].lower()])

@@ -1,0 +1,146 @@
+"""The `Experiment` document (apiVersion netsim/v1): load, servers, faults, checks, and how often to repeat it.
+
+Called by: `loader` (parsing), `experiment/build.py` and `run.py` (reading). Words that people know: k6 and Vegeta for
+the load, Chaos Mesh for the faults, netem for impairments.
+
+Times are relative to the experiment's beginning (the cluster has booted by then). `warmup` is the first part of
+`duration`, left out of the statistics. A load's `rate` is the total over its client pods.
+"""
+
+import ast
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
+
+from netsim.experiment.spec_cluster import Metadata
+from netsim.experiment.spec_fields import Duration, Frequency, LinkRate, Name, Percent, PositiveDuration, SpecModel
+from netsim.experiment.spec_select import HttpUrl, Selector
+
+SECOND = 1_000_000_000
+Action = Literal[
+    "pod-kill", "pod-delete", "pod-hang", "node-crash", "link-down", "link-netem", "kube-proxy-stop"
+]
+AtLeastOne = Annotated[int, Field(strict=True, ge=1)]
+
+
+class Load(SpecModel):
+    """Clients and what they ask for.
+
+    Open model: requests arrive at `rate`, however slow the answers; closed model: `connections` users per client pod,
+    each waiting for its answer and then for `thinkTime`. With `keepAlive` connections are reused; `connections` then
+    limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again.
+    """
+
+    name: Name
+    from_: Selector = Field(alias="from")
+    to: HttpUrl
+    model: Literal["open", "closed"] = "open"
+    rate_per_s: Frequency | None = Field(None, alias="rate")
+    arrivals: Literal["poisson", "constant"] = "poisson"
+    connections: Annotated[int, Field(strict=True, ge=0, le=100_000)] = 0
+    think_time_ns: Duration = Field(0, alias="thinkTime")
+    timeout_ns: PositiveDuration = Field(1 * SECOND, alias="timeout")
+    keepAlive: StrictBool = False
+    retries: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
+    retry_backoff_ns: Duration = Field(0, alias="retryBackoff")
+    start_ns: Duration = Field(0, alias="start")
+    for_ns: PositiveDuration | None = Field(None, alias="for")
+    method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"] = "GET"
+    resolve: Literal["connection", "once", "request"] = "connection"
+    ipFamily: str = "ipv4"
+
+
+class ServiceTime(SpecModel):
+    """How long a server works on a request."""
+
+    mean_ns: Duration = Field(alias="mean")
+    distribution: Literal["constant", "exponential"] = "constant"
+
+
+def _service_time(value: Any) -> Any:
+    """A plain duration is a constant service time."""
+    return {"mean": value} if isinstance(value, str | int | float) else value
+
+
+class ServerResponse(SpecModel):
+    """What a server answers with: this many bytes of body."""
+
+    bytes: Annotated[int, Field(strict=True, ge=0, le=10_000_000)] = 612  # nginx's welcome page was 612 bytes
+
+
+class Server(SpecModel):
+    """How the containers of the selected pods answer. `concurrency` 0: no limit; otherwise requests queue."""
+
+    selector: Selector
+    serviceTime: Annotated[ServiceTime, BeforeValidator(_service_time)] | None = None
+    concurrency: Annotated[int, Field(strict=True, ge=0)] = 0
+    response: ServerResponse = ServerResponse()
+
+
+class Fault(SpecModel):
+    """Something that goes wrong at a time, to some of the selected things, for a while or for good.
+
+    pod-kill: the processes die (SIGKILL). pod-delete: `kubectl delete pod`. pod-hang: processes stop answering, sockets
+    stay. node-crash: power loss of the selected node, or of the node of a selected pod. link-down, link-netem: the cable
+    of a node, a pod or a link. kube-proxy-stop: rules stay as they are. `value` goes with the modes fixed (a number)
+    and fixed-percent (a percentage).
+    """
+
+    at_ns: Duration = Field(alias="at")
+    for_ns: PositiveDuration | None = Field(None, alias="for")
+    action: Action
+    selector: Selector
+    mode: Literal["one", "all", "fixed", "fixed-percent"] = "one"
+    value: int | str | None = None
+    delay_ns: Duration | None = Field(None, alias="delay")
+    jitter_ns: Duration | None = Field(None, alias="jitter")
+    rate_bps: LinkRate | None = Field(None, alias="rate")
+    loss: Percent | None = None
+    duplicate: Percent | None = None
+    reorder: Percent | None = None
+    corrupt: Percent | None = None
+    direction: Literal["both", "to", "from"] = "both"
+    grace_period_ns: Duration | None = Field(None, alias="gracePeriod")
+
+
+def _expression(value: str) -> str:
+    try:
+        ast.parse(value.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        reason = getattr(error, "msg", None) or str(error)
+        raise ValueError(f"not an expression ({reason}): write for example failover('web').outage < 5s") from None
+    return value
+
+
+class Check(SpecModel):
+    """An expectation about the results; `during` limits it to a part of the experiment."""
+
+    name: Name
+    expr: Annotated[str, Field(min_length=1, max_length=1000)]
+    points: Annotated[float, Field(ge=0)] = 1
+    hint: str = ""
+    during: tuple[Duration, Duration] | None = None
+
+
+class ExperimentSpec(SpecModel):
+    """The `spec` of an Experiment."""
+
+    topology: Annotated[str, Field(min_length=1)]
+    seed: Annotated[int, Field(strict=True, ge=0, lt=2**63)] = 1
+    duration_ns: PositiveDuration = Field(60 * SECOND, alias="duration")
+    warmup_ns: Duration = Field(0, alias="warmup")
+    replications: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    capture: tuple[str, ...] = ()
+    load: tuple[Load, ...] = ()
+    servers: tuple[Server, ...] = ()
+    faults: tuple[Fault, ...] = ()
+    checks: tuple[Check, ...] = ()
+
+
+class ExperimentDocument(SpecModel):
+    """The whole document."""
+
+    apiVersion: Literal["netsim/v1"]
+    kind: Literal["Experiment"]
+    metadata: Metadata
+    spec: ExperimentSpec

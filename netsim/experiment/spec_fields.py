@@ -1,0 +1,164 @@
+"""Building blocks of the specs: durations, rates, probabilities, addresses, and the base class.
+
+Called by: the other `spec_*` modules. Text with units is parsed here, once: inside, a duration is whole nanoseconds, a
+link rate bits per second, a probability a number from 0 to 1. A field keeps the name that users write (`delay: 5ms`) as
+its alias and has its unit in its Python name (`delay_ns`). `model_dump(mode="json", by_alias=True)` writes the texts
+again, so a dumped spec loads.
+"""
+
+import ipaddress
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+
+from netsim.engine import format_duration, parse_duration, parse_rate
+
+
+class SpecModel(BaseModel):
+    """A frozen part of a spec; unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True)
+
+
+def _text_schema(pattern: str, description: str, *examples: str) -> WithJsonSchema:
+    return WithJsonSchema(
+        {"type": "string", "pattern": pattern, "description": description, "examples": list(examples)}
+    )
+
+
+def _duration(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError("must be a duration such as 10s, 200ms or 1m30s")
+    if isinstance(value, str) and value.strip() != "0":
+        return parse_duration(value)
+    if value in (0, "0"):
+        return 0
+    raise ValueError(f"{value} needs a unit (write {value}s or {value}ms)")
+
+
+def _positive_duration(value: Any) -> int:
+    duration = _duration(value)
+    if duration == 0:
+        raise ValueError("must be longer than 0")
+    return duration
+
+
+_AS_TEXT = PlainSerializer(format_duration, return_type=str, when_used="json")
+_DURATION_SCHEMA = _text_schema(
+    r"^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$",
+    "a duration with its unit",
+    "10s",
+    "1.5s",
+    "200ms",
+    "1m30s",
+)
+
+Duration = Annotated[int, BeforeValidator(_duration), _AS_TEXT, _DURATION_SCHEMA]
+PositiveDuration = Annotated[int, BeforeValidator(_positive_duration), _AS_TEXT, _DURATION_SCHEMA]
+
+
+def _rate(value: Any) -> int:
+    if not isinstance(value, str):
+        raise ValueError(f"{value} needs a unit (write {value}Mbit or {value}Gbit)")
+    return parse_rate(value)
+
+
+def _rate_text(value: int) -> str:
+    return f"{value}bit"
+
+
+LinkRate = Annotated[
+    int,
+    BeforeValidator(_rate),
+    PlainSerializer(_rate_text, return_type=str, when_used="json"),
+    _text_schema(r"^[0-9]+(\.[0-9]+)?[kKmMgGtT]?(bit|bps)$", "a link rate", "10Gbit", "100Mbit"),
+]
+
+_PER = {"s": 1, "m": 60, "h": 3600}
+_FREQUENCY = re.compile(r"([0-9]+(?:\.[0-9]+)?)/([smh])")
+
+
+def _frequency(value: Any) -> float:
+    match = _FREQUENCY.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        number = isinstance(value, int | float) or str(value).replace(".", "", 1).isdigit()
+        hint = (
+            f"{value} needs a unit (write {value}/s)"
+            if number
+            else f'"{value}" is no rate (write for example 200/s)'
+        )
+        raise ValueError(hint)
+    per_second = float(match[1]) / _PER[match[2]]
+    if per_second == 0:
+        raise ValueError("must be more than 0")
+    return per_second
+
+
+Frequency = Annotated[
+    float,
+    BeforeValidator(_frequency),
+    PlainSerializer(lambda value: f"{value:.12g}/s", return_type=str, when_used="json"),
+    _text_schema(r"^[0-9]+(\.[0-9]+)?/[smh]$", "events per second, minute or hour", "200/s", "90/m"),
+]
+
+_PERCENT = re.compile(r"(-?[0-9]+(?:\.[0-9]+)?)\s*%")
+
+
+def _percent(value: Any) -> float:
+    match = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        hint = (
+            f"{value} needs a percent sign (write {value}%)"
+            if number
+            else f'"{value}" is no percentage (write 1%)'
+        )
+        raise ValueError(hint)
+    percent = float(match[1])
+    if not 0 <= percent <= 100:
+        raise ValueError(f"{match[0]} is out of range: a probability is 0% to 100%")
+    return percent / 100
+
+
+Percent = Annotated[
+    float,
+    BeforeValidator(_percent),
+    PlainSerializer(lambda value: f"{value * 100:.12g}%", return_type=str, when_used="json"),
+    _text_schema(r"^[0-9]+(\.[0-9]+)?\s*%$", "a probability", "1%", "0.1%"),
+]
+
+
+def _subnet(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be a subnet such as 10.244.0.0/16")
+    if "," in value:
+        raise ValueError("dual stack is not simulated yet: write one IPv4 subnet")
+    try:
+        network = ipaddress.ip_network(value)
+    except ValueError as error:
+        hint = ""
+        if "host bits" in str(error):
+            hint = f": write {ipaddress.ip_network(value, strict=False)}"
+        raise ValueError(f'"{value}" is no subnet{hint or " (write for example 10.244.0.0/16)"}') from None
+    if network.version != 4:
+        raise ValueError("IPv6 is not simulated yet: write an IPv4 subnet")
+    return value if "/" in value else f"{value}/32"
+
+
+Subnet = Annotated[str, BeforeValidator(_subnet)]
+
+
+def _address(value: Any) -> str:
+    try:
+        if isinstance(value, str) and ipaddress.ip_address(value).version == 4:
+            return value
+    except ValueError:
+        pass
+    raise ValueError(f'"{value}" is no IPv4 address (write for example 203.0.113.10)')
+
+
+Ipv4 = Annotated[str, BeforeValidator(_address)]
+
+# RFC 1123 label: names of nodes, hosts, loads, checks.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]

@@ -1,0 +1,99 @@
+"""Who is meant: selectors of loads, servers and faults, and the URL of a load.
+
+Called by: `spec_experiment`, `rules_experiment`, `experiment/build.py`.
+
+A selector is a mapping. `{pod: NAME}`, `{node: NAME}`, `{link: NAME}` and `{external: NAME}` name one thing; anything else
+is labels, as in `{run: my-nginx}`, and selects the pods that have all of them. `namespace` narrows to a namespace (all, if
+absent), `labels: {...}` holds labels that would otherwise be read as one of these words. Node names may be patterns
+(`worker-*`).
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+
+from netsim.cluster.objects import matches_labels
+from netsim.experiment.spec_fields import SpecModel
+
+WORDS = ("pod", "node", "link", "external", "namespace", "labels")
+
+
+class Selector(SpecModel):
+    """At most one of `pod`, `node`, `link`, `external`; or labels, with or without a namespace."""
+
+    pod: str = ""
+    node: str = ""
+    link: str = ""
+    external: str = ""
+    namespace: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_keys_are_labels(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping):
+            return raw
+        extra = {key: value for key, value in raw.items() if key not in WORDS}
+        known = {key: value for key, value in raw.items() if key in WORDS}
+        return {**known, "labels": {**known.get("labels", {}), **extra}} if extra else known
+
+    @property
+    def kind(self) -> str:
+        """Which of pod, node, link, external, labels this selector speaks of; "" when it says nothing."""
+        named = [word for word in ("pod", "node", "link", "external") if getattr(self, word)]
+        return named[0] if named else "labels" if self.labels else ""
+
+    def words(self) -> list[str]:
+        """The kinds that are given: exactly one in a sound selector."""
+        named = [word for word in ("pod", "node", "link", "external") if getattr(self, word)]
+        return [*named, "labels"] if self.labels else named
+
+    def selects_pod(self, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
+        """Does this selector mean a pod with these names and labels (by name, or by all the labels)?"""
+        if self.namespace and self.namespace != namespace:
+            return False
+        if self.pod:
+            wanted_namespace, _, wanted = self.pod.rpartition("/")
+            return name == wanted and wanted_namespace in ("", namespace)
+        return bool(self.labels) and matches_labels(self.labels, labels)
+
+    def __str__(self) -> str:
+        named = {word: getattr(self, word) for word in WORDS[:-1] if getattr(self, word)}
+        return ",".join(f"{key}={value}" for key, value in {**named, **self.labels}.items())
+
+
+class Url(SpecModel):
+    """`http://host:port/path`; the port is 80 unless given."""
+
+    host: str
+    port: int = 80
+    path: str = "/"
+
+    def __str__(self) -> str:
+        port = "" if self.port == 80 else f":{self.port}"
+        return f"http://{self.host}{port}{self.path}"
+
+
+def _url(value: Any) -> Any:
+    if isinstance(value, Url):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("must be a URL such as http://my-nginx/")
+    if "://" not in value:
+        raise ValueError(f'"{value}" is no URL (write http://{value})')
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError as error:
+        raise ValueError(f'"{value}" is no URL: {str(error).lower()}') from None
+    if parts.scheme != "http":
+        raise ValueError(f"{parts.scheme}:// is not simulated: write http://")
+    if not parts.hostname or parts.username is not None or port == 0:
+        raise ValueError(f'"{value}" is no URL: write http://NAME:PORT/PATH')
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return {"host": parts.hostname, "port": port or 80, "path": path}
+
+
+HttpUrl = Annotated[Url, BeforeValidator(_url), PlainSerializer(str, return_type=str, when_used="json")]

@@ -1,0 +1,233 @@
+"""The fabric: nodes on an underlay switch, pods on their nodes, a router to the outside; built once, changed by faults.
+
+::
+
+    pod eth0 ==veth== node eth0 ------ switch ------ node ...
+                                          |
+                                        router ------ outside hosts
+
+Who calls it: `experiment/build.py` at the start, the kubelet's runtime for pods, faults for the rest. The pod network itself
+(addresses, routes, masquerade) is the CNI's, handed in as `Cni`.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from netsim.fabric.host import Host, NodeHost, PodHost
+from netsim.fabric.link import Link, LinkSpec
+from netsim.fabric.switch import Switch
+from netsim.kernel.cost import LinuxCost
+from netsim.kernel.fastpath import receiver
+from netsim.kernel.hooks import DropReason
+from netsim.kernel.netfilter import enable_netfilter
+from netsim.kernel.netns import Device
+from netsim.kernel.routing import Route, RouteKind, Routes
+from netsim.kernel.sysctl import Sysctl
+from netsim.wire.addr import Address, Prefix, ip
+from netsim.wire.packet import Packet
+
+if TYPE_CHECKING:
+    from netsim.engine import Engine
+
+# A veth is memory: 1.7 us for a namespace crossing (timing facts cost.veth_netns_crossing), 25 Gbit/s as commonly measured.
+VETH = LinkSpec(delay_ns=1_700, rate_bps=25 * 10**9, queue_ns=1_000_000)
+DEFAULT_V4 = Prefix(b"\0\0\0\0", 0)
+
+
+class Cni(Protocol):
+    """A pod network. One file per kind in `netsim/cni`."""
+
+    name: str
+    mtu: int
+
+    def setup_node(self, fabric: "Fabric", node: NodeHost) -> None:
+        """A node has joined; `node.pod_cidr` is set."""
+
+    def add_pod(self, fabric: "Fabric", pod: PodHost, veth: Device, eth0: Device) -> None:
+        """CNI ADD: addresses, routes, neighbours."""
+
+    def remove_pod(self, fabric: "Fabric", pod: PodHost) -> None:
+        """CNI DEL: before the veth goes away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """Both directions between two devices, or a device and the switch."""
+
+    name: str
+    there: Link
+    back: Link
+
+    @property
+    def links(self) -> tuple[Link, Link]:
+        """The two directions."""
+        return (self.there, self.back)
+
+
+@dataclass(slots=True)
+class FabricConfig:
+    """What the topology file decides about the hardware."""
+
+    underlay: Prefix = field(default_factory=lambda: Prefix.parse("172.18.0.0/16"))
+    pod_subnet: Prefix = field(default_factory=lambda: Prefix.parse("10.244.0.0/16"))
+    node_sysctl: Sysctl = field(default_factory=lambda: Sysctl(ip_forward=True))
+    pod_sysctl: Sysctl = field(default_factory=Sysctl)
+    default_link: LinkSpec = field(default_factory=LinkSpec)
+
+
+class Fabric:
+    """All hosts and links of a simulation."""
+
+    def __init__(self, engine: "Engine", config: FabricConfig, cni: Cni) -> None:
+        self.engine = engine
+        self.config = config
+        self.cni = cni
+        self.switch = Switch(engine)
+        self.nodes: dict[str, NodeHost] = {}
+        self.pods: dict[str, PodHost] = {}
+        self.outside: dict[str, Host] = {}
+        self.cables: dict[str, Cable] = {}
+        self.gone: list[Host] = []
+        self.pod_routes = Routes()
+        self.router = Host(engine, "router", config.underlay.nth(1), Sysctl(ip_forward=True))
+        self._join_underlay(self.router, config.default_link)
+        self.router.ns.add_route(Route(DEFAULT_V4, kind=RouteKind.BLACKHOLE))
+
+    # ------------------------------------------------------------------ building
+    def add_node(
+        self, name: str, address: Address, pod_cidr: Prefix, link: LinkSpec | None = None
+    ) -> NodeHost:
+        """A node on the switch, with netfilter and forwarding on and the CNI set up."""
+        node = NodeHost(self.engine, name, address, self.config.node_sysctl)
+        node.pod_cidr = pod_cidr
+        node.ns.routes.shared = self.pod_routes
+        node.ns.cost = LinuxCost()
+        enable_netfilter(node.ns)
+        self._join_underlay(node, link or self.config.default_link)
+        gateway = self.router.address
+        node.ns.add_route(Route(DEFAULT_V4, node.ns.devices["eth0"], gateway, address, protocol="dhcp"))
+        self.nodes[name] = node
+        self.cni.setup_node(self, node)
+        return node
+
+    def add_outside(self, name: str, address: Address, link: LinkSpec | None = None) -> Host:
+        """A machine beyond the router."""
+        host = Host(self.engine, name, address, self.config.pod_sysctl)
+        eth0 = Device(host.ns, "eth0", mac_for(name, "eth0"))
+        port = Device(self.router.ns, f"to-{name}", mac_for("router", name))
+        self._connect(f"{name}:eth0", eth0, port, link or self.config.default_link)
+        host.ns.add_address(address, eth0)
+        host.ns.add_route(Route(DEFAULT_V4, eth0, source=address))
+        host.ns.neighbours.fixed(eth0, port.mac)
+        self.router.ns.add_route(Route(Prefix.host(address), port))
+        self.router.ns.neighbours.permanent(port, address, eth0.mac)
+        self.outside[name] = host
+        return host
+
+    def _join_underlay(self, host: Host, link: LinkSpec) -> None:
+        eth0 = Device(host.ns, "eth0", mac_for(host.name, "eth0"))
+        there = Link(self.engine, f"{host.name}:eth0", link, eth0)
+        back = Link(self.engine, f"switch:{host.name}", link)
+        self.cables[there.name] = Cable(there.name, there, back)
+        host.ns.add_device(eth0)
+        there.connect(self.switch.arrived)
+        back.connect(receiver(eth0, self.engine.env))
+        self.switch.plug(eth0, back)
+        host.ns.add_address(host.address, eth0)
+        host.ns.add_route(Route(self.config.underlay, eth0, source=host.address, protocol="kernel"))
+
+    def _connect(self, name: str, one: Device, other: Device, link: LinkSpec) -> None:
+        there, back = Link(self.engine, name, link, one), Link(self.engine, f"{other.ns.name}:{other.name}", link, other)
+        self.cables[name] = Cable(name, there, back)
+        one.ns.add_device(one)
+        other.ns.add_device(other)
+        there.connect(receiver(other, self.engine.env))
+        back.connect(receiver(one, self.engine.env))
+
+    # ------------------------------------------------------------------ pods
+    def add_pod(self, node_name: str, name: str, address: Address) -> PodHost:
+        """A pod sandbox on a node (RunPodSandbox and CNI ADD). Names are unique while the pod lives."""
+        node = self.nodes[node_name]
+        pod = PodHost(self.engine, name, address, node, self.config.pod_sysctl)
+        pod.veth = "veth" + hashlib.sha256(name.encode()).hexdigest()[:8]
+        eth0 = Device(pod.ns, "eth0", mac_for(name, "eth0"), self.cni.mtu)
+        veth = Device(node.ns, pod.veth, mac_for(node_name, pod.veth), self.cni.mtu)
+        self._connect(f"{name}:eth0", eth0, veth, VETH)
+        pod.ns.add_address(address, eth0)
+        self.cni.add_pod(self, pod, veth, eth0)
+        self.pods[name] = node.pods[name] = pod
+        return pod
+
+    def remove_pod(self, pod: PodHost) -> None:
+        """The sandbox is torn down: no FIN, no RST, the address leads nowhere."""
+        if self.pods.pop(pod.name, None) is None:
+            return
+        del pod.node.pods[pod.name]
+        self.cni.remove_pod(self, pod)
+        pod.die()
+        pod.node.ns.remove_device(pod.veth)
+        self.gone.append(pod)
+        for link in self.cables.pop(f"{pod.name}:eth0").links:
+            link.up = False
+            link.rewire()
+
+    def crash_node(self, name: str) -> None:
+        """A node loses power, and with it all its pods."""
+        node = self.nodes[name]
+        for host in (node, *node.pods.values()):
+            host.die()
+        self.set_cable(self.cables[f"{name}:eth0"], up=False)
+
+    def set_cable(self, cable: Cable, up: bool) -> None:
+        """Pull a cable, or plug it in again."""
+        for link in cable.links:
+            link.up = up
+            link.rewire()
+
+    # ------------------------------------------------------------------ books
+    def hosts(self) -> Iterator[Host]:
+        """Every host there is or was."""
+        yield self.router
+        yield from self.nodes.values()
+        yield from self.pods.values()
+        yield from self.outside.values()
+        yield from self.gone
+
+    def in_flight(self) -> int:
+        """Packets on links (they are events in the engine's queue) and waiting for a neighbour."""
+        on_links = sum(1 for item in self.engine.env._queue if type(item[3]) is Packet)
+        return on_links + sum(host.ns.neighbours.waiting for host in self.hosts())
+
+    def drops(self) -> Counter[tuple[str, str, DropReason]]:
+        """Dropped packets by host (or switch), hook and reason."""
+        found: Counter[tuple[str, str, DropReason]] = Counter()
+        for host in self.hosts():
+            for (hook, reason), number in host.ns.drops.items():
+                found[host.name, hook, reason] += number
+        for cable in self.cables.values():
+            for reason, number in cable.back.drops.items():
+                found["switch", "LINK", reason] += number
+        for reason, number in self.switch.drops.items():
+            found["switch", "SWITCH", reason] += number
+        return found
+
+    def copies(self) -> int:
+        """Packets that came into being on the way: broadcast copies and netem duplicates."""
+        links = [link for cable in self.cables.values() for link in cable.links]
+        return self.switch.copied + sum(link.duplicated for link in links)
+
+
+def mac_for(host: str, device: str) -> bytes:
+    """A locally administered MAC address that depends on the names only (IEEE 802, second bit of the first byte)."""
+    return b"\x02" + hashlib.sha256(f"{host}/{device}".encode()).digest()[:5]
+
+
+def node_address(underlay: Prefix, index: int) -> Address:
+    """kind's numbering: the gateway is .1, nodes follow from .2 on."""
+    return underlay.nth(index + 2)
+
+
+GATEWAY = ip("169.254.1.1")

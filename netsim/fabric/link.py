@@ -1,0 +1,174 @@
+"""One direction of a cable: serialisation, propagation, a queue, and what netem does to it.
+
+A packet that is sent is its own SimPy event, scheduled once, for its arrival. The transmitter is described by the moment until
+which it is busy; the backlog at that moment is the queue. Nothing else is simulated per link, so a hop costs one heap entry.
+
+`send` is what devices call. Faults and captures do not add tests to it: they put another function in its place
+(`Link.rewire`) and make the sending namespace forget the paths that it remembers.
+
+Source of the impairments: tc-netem(8). As there, `delay` comes on top of the link's own delay, jitter is uniform, and packets
+whose delays differ overtake each other.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from netsim.kernel.hooks import DropReason
+
+if TYPE_CHECKING:
+    from netsim.engine import Engine
+    from netsim.kernel.netns import Device
+    from netsim.wire.packet import Packet
+
+# A 10 Gbit/s port with about 1 MB of buffer drains in 0.8 ms; data-centre switches have 0.1 to 10 ms.
+DEFAULT_QUEUE_NS: Final = 1_000_000
+PER_BYTE: Final = 8 * 10**12  # picoseconds that one byte takes at one bit per second
+
+Tap = Callable[["Link", "Packet", int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSpec:
+    """Delay in ns, rate in bit/s, the longest wait in the queue in ns."""
+
+    delay_ns: int = 100_000
+    rate_bps: int = 10**10
+    queue_ns: int = DEFAULT_QUEUE_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Netem:
+    """Impairments of one direction; probabilities from 0 to 1."""
+
+    delay_ns: int = 0
+    jitter_ns: int = 0
+    loss: float = 0.0
+    duplicate: float = 0.0
+    reorder: float = 0.0
+    corrupt: float = 0.0
+    rate_bps: int = 0
+
+
+class Link:
+    """From one device to whatever `connect` names."""
+
+    __slots__ = (
+        "_arrived",
+        "_env",
+        "_ps_per_byte",
+        "_rng",
+        "_schedule",
+        "busy_ns",
+        "bytes",
+        "delay_ns",
+        "device",
+        "drops",
+        "duplicated",
+        "forward",
+        "name",
+        "netem",
+        "packets",
+        "queue_ns",
+        "taps",
+        "up",
+    )
+
+    def __init__(self, engine: "Engine", name: str, spec: LinkSpec, device: "Device | None" = None) -> None:
+        self.name = name
+        self.device = device
+        self._env = engine.env
+        self._schedule = engine.env.schedule
+        self._rng: random.Random = engine.stream(f"link/{name}")
+        self._arrived: tuple[Callable[[Packet], None], ...] = ()
+        self._ps_per_byte = PER_BYTE // spec.rate_bps
+        self.delay_ns = spec.delay_ns
+        self.queue_ns = spec.queue_ns
+        self.busy_ns = 0
+        self.packets = 0
+        self.bytes = 0
+        self.duplicated = 0
+        self.drops: Counter[DropReason] = Counter()
+        self.up = True
+        self.netem: Netem | None = None
+        self.taps: list[Tap] = []
+        self.forward: Callable[[Packet, int], None] = self.send
+
+    def connect(self, arrived: Callable[["Packet"], None]) -> None:
+        """What to call with each packet at the other end."""
+        self._arrived = (arrived,)
+        self.rewire()
+
+    def rewire(self) -> None:
+        """Let the device use the right `send` for the present state, and its namespace forget the old one."""
+        self.forward = self._sender()
+        if self.device is not None:
+            self.device.transmit = self.forward
+            self.device.ns.changed()
+
+    def _sender(self) -> Callable[["Packet", int], None]:
+        if self.taps:
+            return self._send_tapped
+        return self.send if self.up and self.netem is None else self._send_impaired
+
+    def send(self, packet: "Packet", at_ns: int) -> None:
+        """Transmit from `at_ns` (now or a little later) on: the plain case."""
+        start = self.busy_ns
+        if start < at_ns:
+            start = at_ns
+        elif start - at_ns > self.queue_ns:
+            self._lose(packet, DropReason.LINK_QUEUE_FULL, at_ns)
+            return
+        self.busy_ns = start = start + packet.size * self._ps_per_byte // 1000
+        self.packets += 1
+        self.bytes += packet.size
+        packet.callbacks = self._arrived
+        self._schedule(packet, 1, start + self.delay_ns - self._env._now)  # type: ignore[arg-type]
+
+    def _send_tapped(self, packet: "Packet", at_ns: int) -> None:
+        for tap in self.taps:
+            tap(self, packet, at_ns)
+        if self.up and self.netem is None:
+            self.send(packet, at_ns)
+        else:
+            self._send_impaired(packet, at_ns)
+
+    def _send_impaired(self, packet: "Packet", at_ns: int) -> None:
+        netem = self.netem
+        if not self.up:
+            self._lose(packet, DropReason.LINK_DOWN, at_ns)
+        elif netem is None:
+            self.send(packet, at_ns)
+        elif netem.loss and self._rng.random() < netem.loss:
+            self._lose(packet, DropReason.LINK_LOSS, at_ns)
+        elif netem.corrupt and self._rng.random() < netem.corrupt:
+            self._lose(packet, DropReason.CHECKSUM, at_ns)
+        else:
+            if netem.duplicate and self._rng.random() < netem.duplicate:
+                self.duplicated += 1
+                self._send_late(packet.copy(packet.uid), at_ns, netem)
+            self._send_late(packet, at_ns, netem)
+
+    def _send_late(self, packet: "Packet", at_ns: int, netem: Netem) -> None:
+        extra = netem.delay_ns
+        if netem.jitter_ns:
+            extra += self._rng.randrange(-netem.jitter_ns, netem.jitter_ns + 1)
+        if netem.reorder and self._rng.random() < netem.reorder:
+            extra = 0
+        if netem.rate_bps:
+            start = max(self.busy_ns, at_ns)
+            self.busy_ns = start + packet.size * (PER_BYTE // netem.rate_bps) // 1000
+            extra += self.busy_ns - at_ns
+        self.packets += 1
+        self.bytes += packet.size
+        packet.callbacks = self._arrived
+        delay_ns = at_ns - self._env._now + self.delay_ns + packet.size * self._ps_per_byte // 1000
+        self._schedule(packet, 1, max(0, delay_ns + extra))  # type: ignore[arg-type]
+
+    def _lose(self, packet: "Packet", reason: DropReason, now: int) -> None:
+        if self.device is not None:
+            self.device.ns.drop(packet, "LINK", reason, now, self.device)
+        else:
+            self.drops[reason] += 1

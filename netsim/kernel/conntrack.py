@@ -1,0 +1,302 @@
+"""Connection tracking of one namespace (net/netfilter/nf_conntrack_core.c).
+
+Theory of operation. The first packet of a flow makes an *unconfirmed* entry that only this packet knows. NAT may still
+change the answers' tuple. When the packet leaves (POSTROUTING) or is delivered (INPUT), the entry is *confirmed*: both
+tuples go into the table, unless another entry got there first, in which case the packet is lost. Every later packet finds
+its `Half` of the entry by its tuple.
+
+A `Half` also remembers the `Path` that its packets take through this namespace, valid as long as the namespace's rules,
+routes, neighbours and devices stay as they are (`generation`): netfilter's verdict for an established flow is a function
+of these. That is our flow table (compare nf_flow_table).
+
+Entries expire lazily: a lookup ignores a dead entry, and a sweep, whose cost is spread over the inserts, removes the
+rest. UDP entries live 30 s until answered and 120 s after; TCP see `conntrack_tcp.py`.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final
+
+from netsim.kernel.conntrack_tcp import (
+    IGNORE,
+    INVALID,
+    KIND,
+    TRANSITIONS,
+    TcpState,
+    timeouts,
+)
+from netsim.kernel.sysctl import S, Sysctl
+from netsim.wire.packet import ICMP, ICMPV6, RST, TCP, UDP, Flow, Packet
+
+if TYPE_CHECKING:
+    from netsim.kernel.netns import Device
+
+ORIGINAL: Final = 0
+REPLY: Final = 1
+
+# Bits of Entry.nat: which addresses of the original direction are rewritten (IPS_SRC_NAT, IPS_DST_NAT).
+SRC_NAT: Final = 1
+DST_NAT: Final = 2
+
+# Linux counts a UDP flow as a stream when it lives longer than this (nf_conntrack_proto_udp.c).
+_UDP_STREAM_AGE_NS: Final = 2 * S
+_ICMP_TIMEOUT_NS: Final = 30 * S
+_GENERIC_TIMEOUT_NS: Final = 600 * S
+_SWEEP_EVERY: Final = 4096
+
+
+class Path:
+    """The remembered way of an established flow's packets through a namespace: rewrite, next hop, cost, rules hit."""
+
+    __slots__ = (
+        "bytes",
+        "cost_ns",
+        "flow",
+        "generation",
+        "hits",
+        "in_device",
+        "macs",
+        "mark",
+        "max_size",
+        "out_device",
+        "packets",
+        "transmit",
+    )
+
+    def __init__(self, generation: int, in_device: "Device | None", out_device: "Device", packet: Packet) -> None:
+        self.generation = generation
+        self.in_device = in_device
+        self.out_device = out_device
+        self.flow = packet.flow
+        self.macs = packet.macs
+        self.mark = packet.mark
+        self.transmit = out_device.transmit
+        self.max_size = out_device.mtu + 14
+        self.cost_ns = 0
+        self.hits: Callable[[int, int], None] | None = None
+        self.packets = 0
+        self.bytes = 0
+
+    def settle(self) -> None:
+        """Hand the packets counted here to the counters of the rules they would have visited."""
+        if self.hits is not None and self.packets:
+            self.hits(self.packets, self.bytes)
+        self.packets = self.bytes = 0
+
+
+class Half:
+    """One direction of an entry (struct nf_conntrack_tuple_hash)."""
+
+    __slots__ = ("bytes", "direction", "entry", "flow", "packets", "path", "rewritten", "rows")
+
+    def __init__(self, entry: "Entry", direction: int, flow: Flow, rewritten: Flow) -> None:
+        self.entry = entry
+        self.direction = direction
+        self.flow = flow
+        self.rewritten = rewritten
+        self.rows = TRANSITIONS[direction]
+        self.path: Path | None = None
+        self.packets = 0
+        self.bytes = 0
+
+
+class Entry:
+    """One tracked connection (struct nf_conn)."""
+
+    __slots__ = (
+        "assured",
+        "confirmed",
+        "created_ns",
+        "expires_ns",
+        "mark",
+        "nat",
+        "nat_done",
+        "original",
+        "proto",
+        "related",
+        "reply",
+        "seen_reply",
+        "state",
+    )
+
+    def __init__(self, flow: Flow, now: int) -> None:
+        reverse = flow.reverse()
+        self.proto = flow.proto
+        self.original = Half(self, ORIGINAL, flow, flow)
+        self.reply = Half(self, REPLY, reverse, reverse)
+        self.state = 0
+        self.nat = 0
+        self.nat_done = 0
+        self.created_ns = now
+        self.expires_ns = now
+        self.mark = 0
+        self.confirmed = False
+        self.seen_reply = False
+        self.assured = False
+        self.related = False
+
+    def translate(self, reply: Flow, manip: int) -> None:
+        """NAT: the answers will come as `reply`; `manip` says which side of the original direction changes."""
+        self.nat |= manip
+        self.reply.flow = reply
+        self.original.rewritten = reply.reverse()
+        self.reply.rewritten = self.original.flow.reverse()
+
+    def settle(self) -> None:
+        """Give remembered paths' counts to the entry's and the rules' counters."""
+        for half in (self.original, self.reply):
+            if half.path is not None:
+                half.packets += half.path.packets
+                half.bytes += half.path.bytes
+                half.path.settle()
+
+    def text(self, now: int) -> str:
+        """One line of `conntrack -L`."""
+        return _render(self, now)
+
+
+class Conntrack:
+    """The table of one namespace."""
+
+    __slots__ = ("_sweep_at", "insert_failed", "max_entries", "sysctl", "table", "tcp_timeouts")
+
+    def __init__(self, sysctl: Sysctl) -> None:
+        self.sysctl = sysctl
+        self.table: dict[Flow, Half] = {}
+        self.tcp_timeouts = timeouts(sysctl)
+        self.max_entries = sysctl.nf_conntrack_max
+        self.insert_failed = 0
+        self._sweep_at = _SWEEP_EVERY
+
+    def lookup(self, flow: Flow, now: int) -> Half | None:
+        """The half whose packets look like `flow`, unless its entry has expired."""
+        half = self.table.get(flow)
+        if half is not None and half.entry.expires_ns <= now:
+            self.remove(half.entry)
+            return None
+        return half
+
+    def begin(self, packet: Packet, now: int) -> Half | None:
+        """A new, unconfirmed entry for a packet that belongs to none; None if the packet is INVALID."""
+        flow = packet.flow
+        entry = Entry(flow, now)
+        if flow.proto == TCP:
+            state = TRANSITIONS[ORIGINAL][KIND[_flags(packet) & 63]][TcpState.NONE]
+            if state == INVALID or (state != TcpState.SYN_SENT and not self.sysctl.nf_conntrack_tcp_loose):
+                return None
+            entry.state = state
+        elif flow.proto in (ICMP, ICMPV6) and flow.dport not in (8 << 8, 128 << 8):
+            return None
+        entry.expires_ns = now + self._timeout(entry, now)
+        return entry.original
+
+    def update(self, half: Half, packet: Packet, now: int) -> bool:
+        """Note a packet of a known flow. False: it is INVALID for the entry's state."""
+        entry = half.entry
+        if half.direction == REPLY:
+            entry.seen_reply = True
+        if entry.proto == TCP and not self._update_tcp(half, packet):
+            return False
+        entry.expires_ns = now + self._timeout(entry, now)
+        return True
+
+    def _update_tcp(self, half: Half, packet: Packet) -> bool:
+        entry = half.entry
+        new = half.rows[KIND[_flags(packet) & 63]][entry.state]
+        if new == INVALID:
+            return False
+        if new != IGNORE:
+            if new == TcpState.ESTABLISHED and entry.state in (TcpState.SYN_RECV, TcpState.ESTABLISHED):
+                entry.assured = True
+            entry.state = new
+        return True
+
+    def reopens(self, half: Half, packet: Packet) -> bool:
+        """Whether a SYN starts a new connection over a closed one (TIME_WAIT or CLOSE: the entry is replaced)."""
+        entry = half.entry
+        if entry.proto != TCP or entry.state < TcpState.TIME_WAIT:
+            return False
+        return half.rows[KIND[_flags(packet) & 63]][entry.state] == TcpState.SYN_SENT
+
+    def kills(self, half: Half, packet: Packet) -> bool:
+        """Whether the packet ends an entry that never saw an answer (a RST does)."""
+        entry = half.entry
+        return entry.proto == TCP and not entry.seen_reply and bool(_flags(packet) & RST)
+
+    def _timeout(self, entry: Entry, now: int) -> int:
+        if entry.proto == TCP:
+            return self.tcp_timeouts[entry.state]
+        if entry.proto == UDP:
+            if not entry.seen_reply:
+                return self.sysctl.nf_conntrack_udp_timeout_ns
+            if now - entry.created_ns > _UDP_STREAM_AGE_NS:
+                entry.assured = True
+                return self.sysctl.nf_conntrack_udp_timeout_stream_ns
+            return self.sysctl.nf_conntrack_udp_timeout_ns
+        return _ICMP_TIMEOUT_NS if entry.proto in (ICMP, ICMPV6) else _GENERIC_TIMEOUT_NS
+
+    def confirm(self, entry: Entry, now: int) -> bool:
+        """Put an entry into the table. False: another entry holds one of its tuples (insert_failed)."""
+        original, reply = entry.original, entry.reply
+        if self.lookup(original.flow, now) is not None or self.lookup(reply.flow, now) is not None:
+            self.insert_failed += 1
+            return False
+        entry.confirmed = True
+        table = self.table
+        table[original.flow] = original
+        table[reply.flow] = reply
+        if len(table) >= self._sweep_at:
+            self.sweep(now)
+        return True
+
+    def full(self, now: int) -> bool:
+        """Whether no further entry fits (nf_conntrack: table full, dropping packet)."""
+        if len(self.table) < 2 * self.max_entries:
+            return False
+        self.sweep(now)
+        return len(self.table) >= 2 * self.max_entries
+
+    def remove(self, entry: Entry) -> None:
+        """Take an entry out of the table."""
+        entry.settle()
+        for half in (entry.original, entry.reply):
+            if self.table.get(half.flow) is half:
+                del self.table[half.flow]
+
+    def sweep(self, now: int) -> None:
+        """Remove what has expired (gc_worker)."""
+        for entry in [half.entry for half in self.table.values() if half.entry.expires_ns <= now]:
+            self.remove(entry)
+        self._sweep_at = max(_SWEEP_EVERY, 2 * len(self.table))
+
+    def entries(self, now: int) -> Iterator[Entry]:
+        """Living entries in the order of their making."""
+        for half in self.table.values():
+            if half.direction == ORIGINAL and half.entry.expires_ns > now:
+                yield half.entry
+
+    def delete(self, unwanted: Callable[[Entry], bool], now: int) -> int:
+        """`conntrack -D`: remove the entries that a predicate picks; how many there were."""
+        doomed = [entry for entry in self.entries(now) if unwanted(entry)]
+        for entry in doomed:
+            self.remove(entry)
+        return len(doomed)
+
+    def settle(self) -> None:
+        """Bring all counters up to date."""
+        for half in self.table.values():
+            if half.direction == ORIGINAL:
+                half.entry.settle()
+
+    def render(self, now: int) -> str:
+        """The text of `conntrack -L`."""
+        return "".join(f"{entry.text(now)}\n" for entry in self.entries(now))
+
+
+def _flags(packet: Packet) -> int:
+    return getattr(packet.body, "flags", 0)
+
+
+def _render(entry: Entry, now: int) -> str:
+    from netsim.kernel.conntrack_text import render
+
+    return render(entry, now)

@@ -1,0 +1,98 @@
+"""What a device calls with each frame: the remembered way for established flows, `path.receive` for the rest.
+
+A router's receiver looks the packet's tuple up in conntrack. If its half remembers a `Path` that is still valid, the packet is
+rewritten and sent on by replacing references. This gives the same result as the full path (tests/properties holds them
+together); what differs is wall time, about 0.4 against 4 microseconds. A pod's receiver hands TCP and UDP to the sockets.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from netsim.kernel.conntrack import _UDP_STREAM_AGE_NS
+from netsim.kernel.conntrack_tcp import IGNORE, KIND, TcpState
+from netsim.kernel.hooks import Hook
+from netsim.kernel.path import receive
+from netsim.wire.packet import TCP, UDP, Packet
+
+if TYPE_CHECKING:
+    from netsim.kernel.conntrack import Conntrack, Entry
+    from netsim.kernel.netns import Device
+
+Receiver = Callable[[Packet], None]
+
+
+class Clock(Protocol):
+    """SimPy's environment, as far as the kernel needs it (the attribute, not the property, for speed)."""
+
+    _now: int
+
+
+def receiver(device: "Device", clock: Clock) -> Receiver:
+    """The function to call with each packet that arrives at a device."""
+    conntrack = device.ns.conntrack
+    return _host_receiver(device, clock) if conntrack is None else _router_receiver(device, clock, conntrack)
+
+
+def _host_receiver(device: "Device", clock: Clock) -> Receiver:
+    ns = device.ns
+    addresses = ns.addresses
+
+    def arrived(packet: Packet) -> None:
+        flow = packet.flow
+        if flow.dst in addresses and flow.proto in (TCP, UDP) and not ns.journeys and device.up:
+            reason = ns.sockets.deliver(packet, clock._now)
+            if reason is None:
+                ns.delivered += 1
+            else:
+                ns.drop(packet, Hook.INPUT, reason, clock._now, device)
+        else:
+            receive(device, packet, clock._now)
+
+    return arrived
+
+
+def _router_receiver(device: "Device", clock: Clock, conntrack: "Conntrack") -> Receiver:
+    ns = device.ns
+    find = conntrack.table.get
+
+    def arrived(packet: Packet) -> None:
+        now = clock._now
+        half = find(packet.flow)
+        if half is not None:
+            path = half.path
+            if path is not None and path.generation == ns.generation and path.in_device is device:
+                entry = half.entry
+                if entry.expires_ns > now and packet.ttl > 1 and packet.size <= path.max_size:
+                    if entry.proto == TCP:
+                        state = entry.state
+                        new = half.rows[KIND[packet.body.flags & 63]][state]  # type: ignore[union-attr]
+                        if new != state and new != IGNORE:
+                            if new > IGNORE or new == TcpState.SYN_SENT:
+                                receive(device, packet, now)
+                                return
+                            if new == TcpState.ESTABLISHED:
+                                entry.assured = True
+                            entry.state = state = new
+                        entry.expires_ns = now + conntrack.tcp_timeouts[state]
+                    else:
+                        entry.expires_ns = now + _stream_timeout(conntrack, entry, now)
+                    packet.flow = path.flow
+                    packet.ttl -= 1
+                    packet.macs = path.macs
+                    packet.mark = path.mark
+                    path.packets += 1
+                    path.bytes += packet.size
+                    path.transmit(packet, now + path.cost_ns)
+                    return
+        receive(device, packet, now)
+
+    return arrived
+
+
+def _stream_timeout(conntrack: "Conntrack", entry: "Entry", now: int) -> int:
+    if entry.proto != UDP:
+        return conntrack._timeout(entry, now)
+    if now - entry.created_ns > _UDP_STREAM_AGE_NS:
+        entry.assured = True
+        return conntrack.sysctl.nf_conntrack_udp_timeout_stream_ns
+    return conntrack.sysctl.nf_conntrack_udp_timeout_ns

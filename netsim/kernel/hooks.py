@@ -1,0 +1,154 @@
+"""Netfilter's hooks, their order and what a hook may answer.
+
+::
+
+          device                                                     device
+            |                                                          ^
+            v                                                          |
+       PREROUTING --> routing --> FORWARD --------------------> POSTROUTING
+                         |                                             ^
+                         v                                             |
+                       INPUT --> sockets (processes) --> OUTPUT --> routing
+
+At each hook functions run in the order of their priority (include/uapi/linux/netfilter_ipv4.h):
+
+=============  ========  ==========================================================================
+function       priority  where
+=============  ========  ==========================================================================
+conntrack          -200  PREROUTING, OUTPUT: find or make the entry (unconfirmed)
+DNAT               -100  PREROUTING, OUTPUT: rewrite the destination
+filter                0  INPUT, FORWARD, OUTPUT
+SNAT                100  POSTROUTING, INPUT: rewrite the source
+confirm         INT_MAX  POSTROUTING, INPUT: put the entry into the table
+=============  ========  ==========================================================================
+
+A hook function takes the `Traversal` and returns ACCEPT, a `DropReason`, or STOLEN when it has taken the packet over.
+"""
+
+from collections.abc import Callable
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from netsim.kernel.netns import Device, Namespace
+    from netsim.wire.packet import Packet
+
+
+class Hook(IntEnum):
+    """The five hooks; the value is the index into `Namespace.hooks`."""
+
+    PREROUTING = 0
+    INPUT = 1
+    FORWARD = 2
+    OUTPUT = 3
+    POSTROUTING = 4
+
+
+HOOK_NAMES: Final = tuple(hook.name for hook in Hook)  # Hook.name is a slow attribute
+
+
+class Priority(IntEnum):
+    """Order within a hook (enum nf_ip_hook_priorities)."""
+
+    RAW = -300
+    CONNTRACK = -200
+    MANGLE = -150
+    NAT_DST = -100
+    FILTER = 0
+    NAT_SRC = 100
+    CONFIRM = 2**31 - 1
+
+
+class DropReason(Enum):
+    """Why a packet ended without being delivered. Names follow include/net/dropreason-core.h where it has one."""
+
+    NETFILTER_DROP = "dropped by a rule"
+    NETFILTER_REJECT = "rejected by a rule"
+    CONNTRACK_INVALID = "conntrack: packet not valid in this state"
+    CONNTRACK_TABLE_FULL = "conntrack: table full"
+    CONNTRACK_INSERT_FAILED = "conntrack: lost the race to insert the entry"
+    NAT_NO_PORT = "nat: no free source port"
+    IP_TTL_EXPIRED = "time to live exceeded"
+    IP_NO_ROUTE = "no route to the destination"
+    IP_BLACKHOLE = "blackhole route"
+    IP_UNREACHABLE = "unreachable route"
+    IP_NOT_FORWARDING = "not for this host, and it does not forward"
+    IP_UNKNOWN_PROTOCOL = "no handler for the protocol"
+    PKT_TOO_BIG = "larger than the MTU with DF set"
+    NEIGH_FAILED = "neighbour does not answer"
+    NEIGH_QUEUE_FULL = "too many packets wait for the neighbour"
+    NO_SOCKET = "no socket"
+    SOCKET_RCVBUF = "socket receive buffer full"
+    TCP_ABORTED = "TCP: not acceptable for the connection"
+    TCP_LISTEN_OVERFLOW = "TCP: accept queue full"
+    ICMP_UNMATCHED = "ICMP message that concerns nobody here"
+    CHECKSUM = "corrupted on the link"
+    LINK_DOWN = "link is down"
+    LINK_LOSS = "lost on the link"
+    LINK_QUEUE_FULL = "link queue full"
+    LINK_UNKNOWN_MAC = "no port has this MAC address"
+    DEVICE_DOWN = "device is down"
+    HOST_DOWN = "host is down"
+
+
+class Stolen(Enum):
+    """The other way for a packet to stop at a hook: somebody keeps it for now."""
+
+    STOLEN = "stolen"
+
+
+ACCEPT: Final = None
+STOLEN: Final = Stolen.STOLEN
+Verdict = DropReason | Stolen | None
+HookFunction = Callable[["Traversal"], Verdict]
+
+NEW: Final = "NEW"
+ESTABLISHED: Final = "ESTABLISHED"
+RELATED: Final = "RELATED"
+INVALID: Final = "INVALID"
+UNTRACKED: Final = "UNTRACKED"
+
+
+class Traversal:
+    """One packet crossing one namespace: what netfilter knows at a hook (struct nf_hook_state and the skb's notes).
+
+    `visited` counts the rules that a linear evaluation would have visited, `cost_ns` is the simulated time that the
+    crossing takes; `trace`, when not None, collects what happened for a journey.
+    """
+
+    __slots__ = (
+        "cost_ns",
+        "ct",
+        "ctstate",
+        "hook",
+        "in_device",
+        "now",
+        "ns",
+        "out_device",
+        "packet",
+        "trace",
+        "visited",
+    )
+
+    def __init__(self, ns: "Namespace", packet: "Packet", in_device: "Device | None", now: int) -> None:
+        self.ns = ns
+        self.packet = packet
+        self.in_device = in_device
+        self.out_device: Device | None = None
+        self.now = now
+        self.hook = Hook.PREROUTING
+        self.ct: Any = None
+        self.ctstate = UNTRACKED
+        self.visited = 0
+        self.cost_ns = 0
+        self.trace: list[Any] | None = [] if ns.journeys else None
+
+    @property
+    def in_dev(self) -> str:
+        """Name of the device it came in by, "" for local packets (iptables -i)."""
+        return self.in_device.name if self.in_device is not None else ""
+
+    @property
+    def out_dev(self) -> str:
+        """Name of the device it leaves by, "" while unknown (iptables -o)."""
+        return self.out_device.name if self.out_device is not None else ""

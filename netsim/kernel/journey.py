@@ -1,0 +1,50 @@
+"""What a namespace tells about packets when somebody listens: drops, and the steps of a journey."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsim.wire.packet import Body, Flow
+
+if TYPE_CHECKING:
+    from netsim.kernel.hooks import DropReason
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A packet ended: where (namespace, hook, device) and why."""
+
+    at_ns: int
+    namespace: str
+    hook: str
+    reason: "DropReason"
+    flow: Flow
+    uid: int
+    device: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a packet's journey through a namespace or over a link.
+
+    `kind` is one of send, receive, hook, rule, dnat, snat, conntrack, route, neighbour, transmit, deliver, drop; `where` is
+    the hook, device or link.
+    """
+
+    at_ns: int
+    namespace: str
+    where: str
+    kind: str
+    detail: str
+    flow: Flow
+    ttl: int
+    uid: int
+    body: Body
+
+
+@dataclass(frozen=True, slots=True)
+class RuleHit:
+    """A rule that matched during a traversal."""
+
+    table: str
+    chain: str
+    text: str

@@ -1,0 +1,215 @@
+"""Neighbours: from a next hop's IP address to its MAC address, by real ARP frames (net/core/neighbour.c, RFC 826).
+
+Theory of operation::
+
+    (none) --first packet--> INCOMPLETE --answer--> REACHABLE --30 s--> STALE --use--> DELAY --5 s--> PROBE
+                                 |  ^                   ^                                              |  |
+                        3 probes |  | next packet       +---------------------answer-------------------+  |
+                           1 s   v  |                                                                     |
+                              FAILED <--------------------------3 probes, 1 s-----------------------------+
+
+In INCOMPLETE packets wait; in STALE, DELAY and PROBE they go to the old address. In FAILED the waiting packets' senders
+are told: host unreachable, about 3 s after the first of them. Not modelled: confirmation by TCP progress, the random
+15 to 45 s around 30 s, garbage collection, IPv6 neighbour discovery (IPv6 neighbours are permanent).
+"""
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from netsim.kernel.hooks import DropReason, Hook
+from netsim.wire.addr import BROADCAST_MAC, Address, ip_text, mac_text
+from netsim.wire.packet import ArpMessage, Packet, arp_packet
+
+if TYPE_CHECKING:
+    from netsim.kernel.netns import Device, Namespace
+
+_REQUEST: Final = 1
+_REPLY: Final = 2
+
+
+class State(Enum):
+    """NUD states, as `ip neigh` prints them."""
+
+    INCOMPLETE = "INCOMPLETE"
+    REACHABLE = "REACHABLE"
+    STALE = "STALE"
+    DELAY = "DELAY"
+    PROBE = "PROBE"
+    FAILED = "FAILED"
+    PERMANENT = "PERMANENT"
+
+
+class NextHop:
+    """A destination's resolved way out: device, MAC pair, size limit (compare struct dst_entry)."""
+
+    __slots__ = ("device", "macs", "max_size", "transmit")
+
+    def __init__(self, device: "Device", macs: bytes) -> None:
+        self.device = device
+        self.macs = macs
+        self.max_size = device.mtu + 14
+        self.transmit = device.transmit
+
+
+class Neighbour:
+    """One entry; it is its own timer."""
+
+    __slots__ = ("address", "armed_ns", "deadline_ns", "device", "mac", "probes", "queue", "queued", "state")
+
+    def __init__(self, device: "Device", address: Address) -> None:
+        self.device = device
+        self.address = address
+        self.mac = b""
+        self.state = State.INCOMPLETE
+        self.probes = 0
+        self.queue: list[Packet] = []
+        self.queued = 0
+        self.deadline_ns = 0
+        self.armed_ns = 0
+
+    def expired(self, now: int) -> None:
+        """Timer queue: move on."""
+        ns = self.device.ns
+        if self.state is State.REACHABLE:
+            self.state = State.STALE
+            ns.changed()  # so that the next packet comes by here and starts the verification
+        elif self.state is State.DELAY:
+            self.state, self.probes = State.PROBE, 0
+            self.probe(now)
+        elif self.probes < self._limit():
+            self.probe(now)
+        else:
+            self.fail(now)
+
+    def _limit(self) -> int:
+        sysctl = self.device.ns.sysctl
+        return sysctl.neigh_ucast_solicit if self.state is State.PROBE else sysctl.neigh_mcast_solicit
+
+    def probe(self, now: int) -> None:
+        """Ask once more and wait for a second."""
+        ns = self.device.ns
+        self.probes += 1
+        ns.timers.arm(self, now + ns.sysctl.neigh_retrans_ns)
+        to = self.mac if self.state is State.PROBE else BROADCAST_MAC
+        send_arp(self.device, _REQUEST, to, b"\0" * 6, self.address, now)
+
+    def fail(self, now: int) -> None:
+        """Nobody answers: give the waiting packets up."""
+        ns = self.device.ns
+        self.state, self.mac = State.FAILED, b""
+        waiting, self.queue, self.queued = self.queue, [], 0
+        ns.changed()
+        for packet in waiting:
+            ns.icmp_error(packet, 3, 1, now)
+            ns.drop(packet, Hook.POSTROUTING, DropReason.NEIGH_FAILED, now, self.device)
+
+    def confirmed(self, mac: bytes, now: int) -> None:
+        """An answer came: send what waited."""
+        ns = self.device.ns
+        moved = mac != self.mac
+        self.mac, self.state, self.probes = mac, State.REACHABLE, 0
+        ns.timers.arm(self, now + ns.sysctl.neigh_reachable_ns)
+        if moved:
+            ns.changed()
+        waiting, self.queue, self.queued = self.queue, [], 0
+        macs = mac + self.device.mac
+        for packet in waiting:
+            packet.macs = macs
+            self.device.transmit(packet, now)
+
+    def hold(self, packet: Packet, now: int) -> None:
+        """Keep a packet until the address is known; the oldest ones go when there are too many."""
+        ns = self.device.ns
+        self.queue.append(packet)
+        self.queued += packet.size
+        while self.queued > ns.sysctl.neigh_unres_qlen_bytes:
+            oldest = self.queue.pop(0)
+            self.queued -= oldest.size
+            ns.drop(oldest, Hook.POSTROUTING, DropReason.NEIGH_QUEUE_FULL, now, self.device)
+
+
+class Neighbours:
+    """The neighbour table of one namespace."""
+
+    __slots__ = ("_entries", "_fixed", "_ns")
+
+    def __init__(self, ns: "Namespace") -> None:
+        self._ns = ns
+        self._fixed: dict[Device, bytes] = {}
+        self._entries: dict[tuple[Device, Address], Neighbour] = {}
+
+    def permanent(self, device: "Device", address: Address, mac: bytes) -> None:
+        """`ip neigh add ... nud permanent`: never asked for, never fails."""
+        entry = self._entries[device, address] = Neighbour(device, address)
+        entry.state, entry.mac = State.PERMANENT, mac
+        self._ns.changed()
+
+    def fixed(self, device: "Device", mac: bytes) -> None:
+        """A point-to-point device: whoever is asked for, it is this MAC address."""
+        self._fixed[device] = mac
+        self._ns.changed()
+
+    def mac_of(self, device: "Device", address: Address, packet: Packet, now: int) -> bytes | None:
+        """The MAC address to send to now; None: the packet has been taken over until there is one."""
+        if device in self._fixed:
+            return self._fixed[device]
+        entry = self._entries.get((device, address))
+        if entry is None or entry.state is State.FAILED:
+            entry = self._entries[device, address] = entry or Neighbour(device, address)
+            entry.state, entry.probes = State.INCOMPLETE, 0
+            entry.hold(packet, now)
+            entry.probe(now)
+            return None
+        if entry.state is State.INCOMPLETE:
+            entry.hold(packet, now)
+            return None
+        if entry.state is State.STALE:
+            entry.state = State.DELAY
+            self._ns.timers.arm(entry, now + self._ns.sysctl.neigh_delay_first_probe_ns)
+        return entry.mac
+
+    def received(self, device: "Device", message: ArpMessage, now: int) -> None:
+        """An ARP frame came in: learn from it, and answer when it asks for us."""
+        entry = self._entries.get((device, message.sender_ip))
+        mine = message.target_ip in self._ns.addresses
+        if entry is None and mine and message.op == _REQUEST:
+            entry = self._entries[device, message.sender_ip] = Neighbour(device, message.sender_ip)
+        if entry is not None and entry.state is not State.PERMANENT:
+            entry.confirmed(message.sender_mac, now)
+        if mine and message.op == _REQUEST:
+            send_arp(device, _REPLY, message.sender_mac, message.sender_mac, message.sender_ip, now)
+
+    def forget(self, device: "Device") -> None:
+        """The device is gone, and so is what waited for its neighbours."""
+        for key in [key for key in self._entries if key[0] is device]:
+            entry = self._entries.pop(key)
+            entry.deadline_ns = 0
+            for packet in entry.queue:
+                self._ns.drop(packet, Hook.POSTROUTING, DropReason.DEVICE_DOWN, 0, device)
+
+    @property
+    def waiting(self) -> int:
+        """Packets held in queues (they count as in flight)."""
+        return sum(len(entry.queue) for entry in self._entries.values())
+
+    def render(self) -> str:
+        """The text of `ip neigh`."""
+        lines = []
+        for entry in self._entries.values():
+            mac = f" lladdr {mac_text(entry.mac)}" if entry.mac else ""
+            lines.append(f"{ip_text(entry.address)} dev {entry.device.name}{mac} {entry.state.value}\n")
+        return "".join(lines)
+
+
+def send_arp(device: "Device", op: int, to: bytes, target_mac: bytes, target_ip: Address, now: int) -> None:
+    """Send an ARP frame from a device, in the name of its address."""
+    ns = device.ns
+    source = ns.source_for(target_ip)
+    if source is None:
+        return
+    message = ArpMessage(op, device.mac, source, target_mac, target_ip)
+    packet = arp_packet(message, to + device.mac, next(ns.uids))
+    ns.sent += 1
+    if ns.journeys:
+        ns.tell(packet, now, "send", repr(message), device.name)
+    device.transmit(packet, now)

@@ -1,0 +1,247 @@
+"""A network namespace and its devices: the state that the functions of `path.py` work on.
+
+Made by `fabric` for nodes, pods and outside hosts. A namespace without netfilter rules (a pod) has no conntrack and no
+hook functions, as in Linux, where conntrack registers in a namespace only when a rule there asks for it.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Protocol
+
+from netsim.kernel import icmp, path
+from netsim.kernel.conntrack import Conntrack
+from netsim.kernel.errno import Errno
+from netsim.kernel.hooks import DropReason, Hook, HookFunction
+from netsim.kernel.journey import Dropped, Step
+from netsim.kernel.neighbour import Neighbours, NextHop
+from netsim.kernel.routing import Route, Routes
+from netsim.kernel.sysctl import Sysctl
+from netsim.wire.addr import Address, Prefix
+from netsim.wire.packet import Packet
+
+if TYPE_CHECKING:
+    from netsim.kernel.sockets import Sockets
+    from netsim.kernel.xtables import Xtables
+
+_LOOPBACK_FIRST_BYTE = 127  # 127.0.0.0/8
+
+Transmit = Callable[[Packet, int], None]
+
+
+class Timers(Protocol):
+    """What the kernel needs of the engine's timer queue."""
+
+    def arm(self, timed: "TimedObject", at_ns: int) -> None:
+        """Call `timed.expired(now)` at `at_ns`."""
+
+
+class TimedObject(Protocol):
+    """See `netsim.engine.Timed`."""
+
+    deadline_ns: int
+    armed_ns: int
+
+    def expired(self, now: int) -> None:
+        """The time has come."""
+
+
+class Device:
+    """A network device. `transmit(packet, at_ns)` is given by whatever it is plugged into."""
+
+    __slots__ = ("mac", "mtu", "name", "ns", "resolves", "transmit", "up")
+
+    def __init__(self, ns: "Namespace", name: str, mac: bytes, mtu: int = 1500) -> None:
+        self.ns = ns
+        self.name = name
+        self.mac = mac
+        self.mtu = mtu
+        self.up = True
+        self.resolves = True  # asks by ARP; False for devices whose neighbours are all permanent
+        self.transmit: Transmit = self._unplugged
+
+    def _unplugged(self, packet: Packet, now: int) -> None:
+        self.ns.drop(packet, Hook.POSTROUTING, DropReason.DEVICE_DOWN, now, self)
+
+    def __repr__(self) -> str:
+        return f"<Device {self.ns.name}:{self.name}>"
+
+
+class Namespace:
+    """One network namespace.
+
+    `generation` grows with every change of rules, routes, neighbours or devices: whatever was remembered under another
+    generation is stale. `sent`, `delivered` and `drops` are the packet books.
+    """
+
+    __slots__ = (
+        "addresses",
+        "conntrack",
+        "cost",
+        "delivered",
+        "devices",
+        "drop_subscribers",
+        "drops",
+        "generation",
+        "hooks",
+        "journeys",
+        "name",
+        "neighbours",
+        "next_hops",
+        "random",
+        "routes",
+        "sent",
+        "sockets",
+        "sysctl",
+        "timers",
+        "uids",
+        "xtables",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        timers: Timers,
+        rng: random.Random,
+        sysctl: Sysctl | None = None,
+        uids: Iterator[int] | None = None,
+    ) -> None:
+        self.name = name
+        self.timers = timers
+        self.random = rng
+        self.sysctl = sysctl or Sysctl()
+        self.uids = uids if uids is not None else count(1)
+        self.devices: dict[str, Device] = {}
+        self.addresses: dict[Address, Device | None] = {}
+        self.routes = Routes()
+        self.neighbours = Neighbours(self)
+        self.next_hops: dict[Address, NextHop] = {}
+        self.hooks: list[tuple[HookFunction, ...]] = [()] * 5
+        self.conntrack: Conntrack | None = None
+        self.xtables: Xtables | None = None
+        self.cost = NO_COST
+        self.sockets: Sockets = _sockets(self)
+        self.generation = 1
+        self.sent = 0
+        self.delivered = 0
+        self.drops: Counter[tuple[str, DropReason]] = Counter()
+        self.drop_subscribers: list[Callable[[Dropped], None]] = []
+        self.journeys: list[Callable[[Step], None]] = []
+
+    # ------------------------------------------------------------------ configuration (ip link, ip addr, ip route)
+    def add_device(self, device: Device) -> None:
+        """Plug a device in."""
+        self.devices[device.name] = device
+        self.changed()
+
+    def remove_device(self, name: str) -> None:
+        """Take a device away with its routes and neighbours."""
+        device = self.devices.pop(name)
+        for route in [route for route in self.routes if route.device is device]:
+            self.routes.remove(route.prefix)
+        self.neighbours.forget(device)
+        self.changed()
+
+    def add_address(self, address: Address, device: Device | None) -> None:
+        """Make an address local."""
+        self.addresses[address] = device
+        self.changed()
+
+    def add_route(self, route: Route) -> None:
+        """Insert or replace a route."""
+        self.routes.add(route)
+        self.changed()
+
+    def remove_route(self, prefix: Prefix) -> None:
+        """Delete a route."""
+        self.routes.remove(prefix)
+        self.changed()
+
+    def changed(self) -> None:
+        """Rules, routes, neighbours or devices are not what they were."""
+        self.generation += 1
+        self.next_hops.clear()
+
+    # ------------------------------------------------------------------ questions
+    def is_local(self, address: Address) -> bool:
+        """Whether an address is this namespace's own."""
+        return address in self.addresses or (address[0] == _LOOPBACK_FIRST_BYTE and len(address) == 4)
+
+    def source_for(self, destination: Address) -> Address | None:
+        """The source address that routing chooses for a destination; None without a route."""
+        if self.is_local(destination):
+            return destination
+        route = self.routes.lookup(destination)
+        if route is None or route.device is None:
+            return None
+        return route.source if route.source is not None else self._address_of(route.device, len(destination))
+
+    def mtu_for(self, destination: Address) -> int:
+        """The MTU towards a destination, bytes."""
+        route = self.routes.lookup(destination)
+        if self.is_local(destination) or route is None or route.device is None:
+            return 65536
+        return route.device.mtu
+
+    def _address_of(self, device: Device, family: int) -> Address | None:
+        for address, owner in self.addresses.items():
+            if owner is device and len(address) == family:
+                return address
+        return next((a for a in self.addresses if len(a) == family), None)
+
+    # ------------------------------------------------------------------ what sockets call
+    def output(self, packet: Packet, now: int) -> Errno | None:
+        """A packet made here starts its way; an error known at once is returned."""
+        return path.output(self, packet, now)
+
+    def icmp_error(self, packet: Packet, type: int, code: int, now: int) -> None:  # noqa: A002 - RFC 792
+        """Tell the sender of a packet what went wrong with it."""
+        icmp.send_error(self, packet, type, code, now)
+
+    # ------------------------------------------------------------------ books and observers
+    def drop(
+        self, packet: Packet, hook: Hook | str, reason: DropReason, now: int, device: Device | None = None
+    ) -> None:
+        """End a packet here: counted by hook and reason, and told to whoever listens."""
+        where = hook if isinstance(hook, str) else hook.name
+        self.drops[where, reason] += 1
+        packet.ct = None
+        for subscriber in self.drop_subscribers:
+            subscriber(Dropped(now, self.name, where, reason, packet.flow, packet.uid, device.name if device else ""))
+        if self.journeys:
+            self.tell(packet, now, "drop", f"{reason.name}: {reason.value}", where)
+
+    def tell(self, packet: Packet, now: int, kind: str, detail: str, where: str = "") -> None:
+        """Add a step to the journeys being followed."""
+        step = Step(now, self.name, where, kind, detail, packet.flow, packet.ttl, packet.uid, packet.body)
+        for subscriber in self.journeys:
+            subscriber(step)
+
+    def follow(self, subscriber: Callable[[Step], None]) -> None:
+        """Report every step of every packet; remembered paths are not used meanwhile, so that nothing is skipped."""
+        self.journeys.append(subscriber)
+        self.changed()
+
+    def __repr__(self) -> str:
+        return f"<Namespace {self.name}>"
+
+
+class Cost:
+    """Simulated time that a crossing takes; see `netsim.kernel.cost` for Linux's figures."""
+
+    __slots__ = ()
+
+    def forward_ns(self, new: bool, visited: int) -> int:  # noqa: ARG002 - the free model needs neither
+        """Nanoseconds for a forwarded or locally handled packet."""
+        return 0
+
+
+NO_COST = Cost()
+
+
+def _sockets(ns: Namespace) -> "Sockets":
+    from netsim.kernel.sockets import Sockets
+
+    return Sockets(ns)
+

@@ -1,0 +1,221 @@
+"""A packet's life in a namespace, in one place. Read it beside the diagram in `hooks.py`.
+
+::
+
+    receive --> PREROUTING --> for us? -- yes --> INPUT --> deliver
+                                  |
+                                  no --> route --> FORWARD --> POSTROUTING --> neighbour --> transmit
+    output --> route --> OUTPUT --> (route again after DNAT) ----^
+
+Called by devices (`receive`) and sockets (`output`); nothing here waits or schedules: what takes simulated time is handed to
+the device as the moment at which transmission may start. Sources: net/ipv4/ip_input.c, ip_forward.c, ip_output.c.
+Packets of established flows usually take the remembered way of `fastpath.py`, which must give the same result; a
+property test holds them together. Not modelled: fragmentation (every packet has DF set), multicast, policy routing.
+"""
+
+from typing import TYPE_CHECKING
+
+from netsim.kernel import icmp
+from netsim.kernel.conntrack import Path
+from netsim.kernel.errno import Errno
+from netsim.kernel.hooks import ESTABLISHED, NEW, STOLEN, DropReason, Hook, Traversal
+from netsim.kernel.neighbour import NextHop
+from netsim.kernel.routing import Route, RouteKind
+from netsim.wire.packet import ICMP, TCP, UDP, ArpMessage, Packet
+
+if TYPE_CHECKING:
+    from netsim.kernel.netns import Device, Namespace
+
+_FRAME_HEADER = 14
+
+
+def receive(device: "Device", packet: Packet, now: int) -> None:
+    """A frame came in by a device."""
+    ns = device.ns
+    if ns.journeys:
+        ns.tell(packet, now, "receive", repr(packet.body), device.name)
+    if not device.up:
+        ns.drop(packet, Hook.PREROUTING, DropReason.DEVICE_DOWN, now, device)
+        return
+    body = packet.body
+    if type(body) is ArpMessage:
+        ns.delivered += 1
+        ns.neighbours.received(device, body, now)
+        return
+    t = Traversal(ns, packet, device, now)
+    if not run(t, Hook.PREROUTING):
+        return
+    if ns.is_local(packet.flow.dst):
+        if run(t, Hook.INPUT):
+            deliver(t)
+    else:
+        forward(t)
+
+
+def run(t: Traversal, hook: Hook) -> bool:
+    """Call the functions at a hook; whether the packet goes on."""
+    t.hook = hook
+    ns = t.ns
+    if ns.journeys and ns.hooks[hook]:
+        ns.tell(t.packet, t.now, "hook", hook.name, hook.name)
+    for function in ns.hooks[hook]:
+        verdict = function(t)
+        if verdict is not None:
+            if verdict is not STOLEN:
+                ns.drop(t.packet, hook, verdict, t.now, t.in_device)  # type: ignore[arg-type]
+            return False
+    return True
+
+
+def forward(t: Traversal) -> None:
+    """Not for us: find the way out, or say that there is none."""
+    ns, packet, now = t.ns, t.packet, t.now
+    if not ns.sysctl.ip_forward:
+        ns.drop(packet, Hook.FORWARD, DropReason.IP_NOT_FORWARDING, now, t.in_device)
+        return
+    if packet.ttl <= 1:
+        ns.icmp_error(packet, icmp.TIME_EXCEEDED, 0, now)
+        ns.drop(packet, Hook.FORWARD, DropReason.IP_TTL_EXPIRED, now, t.in_device)
+        return
+    if not choose_device(t, Hook.FORWARD):
+        return
+    packet.ttl -= 1
+    assert t.out_device is not None
+    if packet.size > t.out_device.mtu + _FRAME_HEADER:
+        icmp.send_too_big(ns, packet, t.out_device.mtu, now)
+        ns.drop(packet, Hook.FORWARD, DropReason.PKT_TOO_BIG, now, t.out_device)
+        return
+    if run(t, Hook.FORWARD):
+        leave(t)
+
+
+def output(ns: "Namespace", packet: Packet, now: int) -> Errno | None:
+    """A packet made here starts its way."""
+    ns.sent += 1
+    if ns.journeys:
+        ns.tell(packet, now, "send", repr(packet.body))
+    elif ns.conntrack is None:
+        hop = ns.next_hops.get(packet.flow.dst)
+        if hop is not None and packet.size <= hop.max_size:
+            packet.macs = hop.macs
+            hop.transmit(packet, now)
+            return None
+    t = Traversal(ns, packet, None, now)
+    if not choose_device(t, Hook.OUTPUT):
+        return _errno(ns, packet)
+    destination = packet.flow.dst
+    if not run(t, Hook.OUTPUT):
+        return None
+    if packet.flow.dst != destination and not choose_device(t, Hook.OUTPUT):
+        return Errno.ENETUNREACH
+    leave(t)
+    return None
+
+
+def _errno(ns: "Namespace", packet: Packet) -> Errno:
+    route = ns.routes.lookup(packet.flow.dst)
+    return Errno.EHOSTUNREACH if route is not None else Errno.ENETUNREACH
+
+
+def choose_device(t: Traversal, hook: Hook) -> bool:
+    """Routing: sets `t.out_device`; False when there is no way, which has then been said and counted."""
+    ns, packet = t.ns, t.packet
+    destination = packet.flow.dst
+    hop = ns.next_hops.get(destination)
+    if hop is not None:
+        t.out_device = hop.device
+        return True
+    if ns.is_local(destination):
+        t.out_device = ns.devices.get("lo")
+        return t.out_device is not None
+    route = ns.routes.lookup(destination)
+    if route is not None and route.kind is RouteKind.UNICAST:
+        t.out_device = route.device
+        if ns.journeys:
+            ns.tell(packet, t.now, "route", str(route), hook.name)
+        return True
+    _unroutable(t, hook, route)
+    return False
+
+
+def _unroutable(t: Traversal, hook: Hook, route: Route | None) -> None:
+    ns, packet, now = t.ns, t.packet, t.now
+    if route is not None and route.kind is RouteKind.BLACKHOLE:
+        reason = DropReason.IP_BLACKHOLE
+    else:
+        reason = DropReason.IP_NO_ROUTE if route is None else DropReason.IP_UNREACHABLE
+        if hook is Hook.FORWARD:
+            ns.icmp_error(packet, icmp.UNREACHABLE, icmp.NET if route is None else icmp.HOST, now)
+    ns.drop(packet, hook, reason, now, t.in_device)
+
+
+def leave(t: Traversal) -> None:
+    """POSTROUTING, then the neighbour's address, then out by the device."""
+    if not run(t, Hook.POSTROUTING):
+        return
+    ns, packet, device = t.ns, t.packet, t.out_device
+    assert device is not None
+    if device.name == "lo":
+        device.transmit(packet, t.now)  # the packet keeps its entry: PREROUTING will not look it up again
+        return
+    packet.ct = None
+    destination = packet.flow.dst
+    hop = ns.next_hops.get(destination)
+    if hop is None or hop.device is not device:
+        hop = _resolve(t, device)
+        if hop is None:
+            return
+    packet.macs = hop.macs
+    cost_ns = ns.cost.forward_ns(t.ctstate is NEW, t.visited) if ns.hooks[Hook.POSTROUTING] else 0
+    if ns.journeys:
+        ns.tell(packet, t.now + cost_ns, "transmit", f"{t.visited} rules visited" if t.visited else "", device.name)
+    elif t.ctstate is ESTABLISHED and t.in_device is not None and t.ct is not None:
+        _remember(t, device, cost_ns)
+    device.transmit(packet, t.now + cost_ns)
+
+
+def _resolve(t: Traversal, device: "Device") -> NextHop | None:
+    ns, packet = t.ns, t.packet
+    destination = packet.flow.dst
+    route = ns.routes.lookup(destination)
+    gateway = route.gateway if route is not None and route.gateway is not None else destination
+    mac = ns.neighbours.mac_of(device, gateway, packet, t.now)
+    if mac is None:
+        if ns.journeys:
+            ns.tell(packet, t.now, "neighbour", "waits for ARP", device.name)
+        return None
+    hop = ns.next_hops[destination] = NextHop(device, mac + device.mac)
+    return hop
+
+
+def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
+    """Established: netfilter will say the same of the next packet, so keep the answer."""
+    half = t.ct
+    if half.path is not None:
+        half.packets += half.path.packets
+        half.bytes += half.path.bytes
+        half.path.settle()
+    path = half.path = Path(t.ns.generation, t.in_device, device, t.packet)
+    path.cost_ns = cost_ns
+    if t.ns.xtables is not None:
+        path.hits = t.ns.xtables.counting(t)
+
+
+def deliver(t: Traversal) -> None:
+    """End of INPUT: the packet has arrived."""
+    ns, packet, now = t.ns, t.packet, t.now
+    packet.ct = None
+    if ns.journeys:
+        ns.tell(packet, now, "deliver", repr(packet.body))
+    protocol = packet.flow.proto
+    if protocol in (TCP, UDP):
+        reason = ns.sockets.deliver(packet, now)
+    elif protocol == ICMP:
+        reason = icmp.deliver(ns, packet, now)
+    else:
+        reason = DropReason.IP_UNKNOWN_PROTOCOL
+        ns.icmp_error(packet, icmp.UNREACHABLE, icmp.PROTOCOL, now)
+    if reason is None:
+        ns.delivered += 1
+    else:
+        ns.drop(packet, Hook.INPUT, reason, now, t.in_device)

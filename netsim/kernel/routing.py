@@ -1,0 +1,127 @@
+"""The routing table: longest prefix wins (net/ipv4/fib_trie.c), with a cache by destination.
+
+The local table (addresses of the namespace itself) is asked first, by the caller, as Linux's rule 0 does.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from netsim.wire.addr import Address, Prefix, ip_text
+
+if TYPE_CHECKING:
+    from netsim.kernel.netns import Device
+
+
+class RouteKind(Enum):
+    """ip-route(8) types: what becomes of a packet that matches."""
+
+    UNICAST = "unicast"
+    BLACKHOLE = "blackhole"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One route; `gateway` None means the destination is on the link, `source` is the preferred source address."""
+
+    prefix: Prefix
+    device: "Device | None" = None
+    gateway: Address | None = None
+    source: Address | None = None
+    kind: RouteKind = RouteKind.UNICAST
+    protocol: str = "static"
+
+    def __str__(self) -> str:
+        full = self.prefix.length == len(self.prefix.address) * 8
+        where = "default" if self.prefix.length == 0 else str(self.prefix).split("/")[0] if full else str(self.prefix)
+        words = [] if self.kind is RouteKind.UNICAST else [self.kind.value]
+        words.append(where)
+        if self.gateway is not None:
+            words += ["via", ip_text(self.gateway)]
+        if self.device is not None:
+            words += ["dev", self.device.name]
+        words += ["proto", self.protocol]
+        if self.gateway is None and self.device is not None:
+            words += ["scope", "link"]
+        if self.source is not None:
+            words += ["src", ip_text(self.source)]
+        return " ".join(words)
+
+
+class Routes:
+    """The main table of one namespace.
+
+    `shared` is a table that many namespaces have in common (a pod network's routes to every node): asked as well, and its
+    routes name no device, because that is found by routing to their gateway (recursive next hop).
+    """
+
+    __slots__ = ("_by_length", "_cache", "shared")
+
+    def __init__(self, shared: "Routes | None" = None) -> None:
+        self._by_length: dict[tuple[int, int], dict[int, Route]] = {}
+        self._cache: dict[Address, Route | None] = {}
+        self.shared = shared
+
+    def add(self, route: Route) -> None:
+        """Insert or replace the route of a prefix."""
+        family, length = len(route.prefix.address), route.prefix.length
+        table = self._by_length.setdefault((family, length), {})
+        table[_network(route.prefix.address, length)] = route
+        self._by_length = dict(sorted(self._by_length.items(), reverse=True))
+        self._cache.clear()
+
+    def remove(self, prefix: Prefix) -> None:
+        """Delete the route of a prefix; harmless when there is none."""
+        table = self._by_length.get((len(prefix.address), prefix.length), {})
+        table.pop(_network(prefix.address, prefix.length), None)
+        self._cache.clear()
+
+    def lookup(self, destination: Address) -> Route | None:
+        """The route of the longest matching prefix."""
+        try:
+            return self._cache[destination]
+        except KeyError:
+            found = self._cache[destination] = self._best(destination)
+            return found
+
+    def _best(self, destination: Address) -> Route | None:
+        own = self._search(destination)
+        other = self.shared._search(destination) if self.shared is not None else None
+        if other is None or (own is not None and own.prefix.length >= other.prefix.length):
+            return own
+        return self._with_device(other)
+
+    def _with_device(self, route: Route) -> Route | None:
+        if route.device is not None or route.gateway is None:
+            return route
+        via = self.lookup(route.gateway)
+        return None if via is None else replace(route, device=via.device, source=route.source or via.source)
+
+    def forget_cached(self) -> None:
+        """The shared table has changed."""
+        self._cache.clear()
+
+    def _search(self, destination: Address) -> Route | None:
+        for (family, length), table in self._by_length.items():
+            if family == len(destination):
+                route = table.get(_network(destination, length))
+                if route is not None:
+                    return route
+        return None
+
+    def __iter__(self) -> Iterator[Route]:
+        """Routes as `ip route` lists them: shortest prefix first, then by address."""
+        tables = [self, self.shared] if self.shared is not None else [self]
+        found = [route for t in tables for by_network in t._by_length.values() for route in by_network.values()]
+        routes = [full for route in found if (full := self._with_device(route)) is not None]
+        return iter(sorted(routes, key=lambda r: (r.prefix.length != 0, r.prefix.address, r.prefix.length)))
+
+    def render(self) -> str:
+        """The text of `ip route`."""
+        return "".join(f"{route}\n" for route in self)
+
+
+def _network(address: Address, length: int) -> int:
+    return int.from_bytes(address) >> (len(address) * 8 - length)

@@ -1,0 +1,47 @@
+"""One list of the `recent` match: source addresses and when each was last put in (net/netfilter/xt_recent.c)."""
+
+from typing import Final
+
+from netsim.wire.addr import Address
+
+# Module parameter ip_list_tot of xt_recent: addresses remembered per list; the least recently renewed one goes first.
+IP_LIST_TOTAL: Final = 100
+
+
+class RecentList:
+    """The addresses of `/proc/net/xt_recent/NAME`, oldest first."""
+
+    __slots__ = ("_stamps",)
+
+    def __init__(self) -> None:
+        self._stamps: dict[Address, int] = {}
+
+    def stamp(self, address: Address, now: int) -> None:
+        """`--set`: put an address in, or renew it."""
+        self._stamps.pop(address, None)
+        if len(self._stamps) >= IP_LIST_TOTAL:
+            del self._stamps[next(iter(self._stamps))]
+        self._stamps[address] = now
+
+    def seen(self, address: Address, since: int, reap: bool) -> bool:
+        """`--rcheck --seconds`: whether an address was put in at `since` or later; `reap` drops what is older."""
+        stamp = self._stamps.get(address)
+        if stamp is None:
+            return False
+        if reap:
+            self._reap(since)
+        return stamp >= since
+
+    def _reap(self, since: int) -> None:
+        stamps = self._stamps
+        while stamps:
+            oldest = next(iter(stamps))
+            if stamps[oldest] >= since:
+                break
+            del stamps[oldest]
+
+    def __len__(self) -> int:
+        return len(self._stamps)
+
+    def __contains__(self, address: Address) -> bool:
+        return address in self._stamps

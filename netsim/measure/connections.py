@@ -1,0 +1,119 @@
+"""From requests to connections: the unit in which a Service's dataplane chooses.
+
+With keep-alive many requests travel on one connection and all reach the same endpoint, so a split must be judged by
+connections. Called by `split`.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from netsim.measure.endpoints import EndpointHistory, Period
+from netsim.measure.events import address_of
+
+_KEY: Final = ["replication", "client", "load", "connection"]
+
+# How far from a change of the rules a connection may carry the neighbouring period's endpoint: a packet in flight.
+_SNAP_NS: Final = 100_000_000
+
+
+def connections_frame(requests: pd.DataFrame) -> pd.DataFrame:
+    """One row per connection that was opened, in order of first use.
+
+    Columns: replication, client, client_node, load, connection, t_ns (the first packet towards the endpoint), endpoint,
+    pod, node, backend (the endpoint's address), requests, failed, lost (attempts before the last, whose endpoints
+    nobody knows).
+    """
+    opened = requests[requests["connection"] > 0]
+    frame = opened.assign(
+        sent_ns=opened["t_ns"] + opened["resolve_ns"].fillna(0).astype("int64"),
+        failed=opened["outcome"] != "ok",
+        lost=opened["attempts"] - 1,
+    )
+    for column in ("endpoint", "pod", "node"):
+        frame[column] = frame[column].mask(frame[column] == "")
+    grouped = frame.groupby(_KEY, sort=False, as_index=False).agg(
+        client_node=("client_node", "first"),
+        t_ns=("sent_ns", "min"),
+        endpoint=("endpoint", "first"),
+        pod=("pod", "first"),
+        node=("node", "first"),
+        requests=("request", "size"),
+        failed=("failed", "sum"),
+        lost=("lost", "sum"),
+    )
+    for column in ("endpoint", "pod", "node"):
+        grouped[column] = grouped[column].fillna("").astype("str")
+    backend = {endpoint: address_of(endpoint) for endpoint in grouped["endpoint"].unique()}
+    return grouped.assign(backend=grouped["endpoint"].map(backend).astype("str"))
+
+
+def with_periods(
+    connections: pd.DataFrame, histories: Mapping[int, EndpointHistory]
+) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
+    """Add to each connection what the rules of its node held when it was opened.
+
+    Returns the table with two more columns and the list of endpoint sets: `period` indexes that list; `stray` says that
+    the connection's endpoint was not in the rules. Replications whose events tell nothing get one period that holds
+    every endpoint seen in them.
+    """
+    sets: list[tuple[str, ...]] = []
+    period = np.zeros(len(connections), dtype=np.int64)
+    stray = np.zeros(len(connections), dtype=bool)
+    for replication, node, rows in _by_node(connections):
+        part = connections.iloc[rows]
+        history = histories.get(replication)
+        periods = history.periods(node) if history is not None and history.known else []
+        if not periods:
+            periods = [_observed(connections, replication)]
+        own, own_stray = _assign(part, periods)
+        period[rows] = own + len(sets)
+        stray[rows] = own_stray
+        sets += [p.addresses for p in periods]
+    return connections.assign(period=period, stray=stray), sets
+
+
+def _by_node(connections: pd.DataFrame) -> Iterator[tuple[int, str, NDArray[np.int64]]]:
+    keys = list(zip(connections["replication"].tolist(), connections["client_node"].tolist(), strict=True))
+    rows: dict[tuple[int, str], list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    for replication, node in sorted(rows):
+        yield replication, node, np.array(rows[replication, node], dtype=np.int64)
+
+
+def _observed(connections: pd.DataFrame, replication: int) -> Period:
+    backends = connections.loc[connections["replication"] == replication, "backend"]
+    return Period(-(2**62), tuple(sorted(set(backends) - {""})))
+
+
+def _assign(part: pd.DataFrame, periods: list[Period]) -> tuple[NDArray[np.int64], list[bool]]:
+    times = part["t_ns"].to_numpy(dtype=np.int64)
+    starts = np.array([p.start_ns for p in periods], dtype=np.int64)
+    index = np.maximum(np.searchsorted(starts, times, side="right") - 1, 0)
+    stray: list[bool] = []
+    for row, (t_ns, backend) in enumerate(zip(times.tolist(), part["backend"], strict=True)):
+        fitting = _fitting(periods, int(index[row]), t_ns, backend)
+        stray.append(fitting is None)
+        index[row] = index[row] if fitting is None else fitting
+    return index, stray
+
+
+def _fitting(periods: list[Period], index: int, t_ns: int, backend: str) -> int | None:
+    held = periods[index].addresses
+    # Without ready endpoints the rules may still use terminating ones, which no event lists: nothing to hold against.
+    if not backend or not held or backend in held:
+        return index
+    if index > 0 and t_ns - periods[index].start_ns <= _SNAP_NS and backend in periods[index - 1].addresses:
+        return index - 1
+    after = index + 1
+    if (
+        after < len(periods)
+        and periods[after].start_ns - t_ns <= _SNAP_NS
+        and backend in periods[after].addresses
+    ):
+        return after
+    return None

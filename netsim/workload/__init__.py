@@ -1,0 +1,1 @@
+"""Clients, servers and faults: what happens to a cluster from outside, and the records of it."""

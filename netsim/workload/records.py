@@ -1,0 +1,65 @@
+"""What the load and the faults tell: one record per finished request and one per fault.
+
+Emitted on the engine's bus by the clients and by the fault injector; `measure` turns them into tables. Times are
+absolute engine nanoseconds; 0 stands for "did not happen", which no real time is, since a cluster boots before any
+load starts.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+Outcome = Literal["ok", "timeout", "refused", "reset", "unreachable", "dns", "http-error", "aborted"]
+
+OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestDone:
+    """A request of a load is over, well or badly.
+
+    `request` and `connection` count from 1 within one run; `connection` is 0 when none was opened (the name did not
+    resolve, no route). `service` is `namespace/name`, empty when the target is not a Service. `endpoint` (`ip:port`),
+    `pod` and `node` say which backend the connection was given to, even if it never answered; they are empty when that
+    cannot be known. `node` is the backend's, `client_node` the client's. `attempts` counts retries in; the other
+    fields describe the last attempt. `reused` says that the connection had carried a request before.
+    """
+
+    client: str
+    load: str
+    request: int
+    connection: int
+    service: str
+    host: str
+    started_ns: int
+    resolved_ns: int
+    connected_ns: int
+    ended_ns: int
+    outcome: Outcome
+    status: int = 0
+    attempts: int = 1
+    endpoint: str = ""
+    pod: str = ""
+    node: str = ""
+    error: str = ""
+    reused: bool = False
+    client_node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultInjected:
+    """A fault has just been injected.
+
+    `fault` names it uniquely within the run (`pod-kill-1`). `pods` are `namespace/name`, `addresses` the pods' IPs as
+    text, `services` the Services (`namespace/name`) that had them as endpoints; `until_ns` is when it will be taken
+    back, 0 for never.
+    """
+
+    at_ns: int
+    fault: str
+    action: str
+    pods: tuple[str, ...] = ()
+    nodes: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    until_ns: int = 0
