@@ -7,7 +7,8 @@ travels for a random time, then commits; the answer is taken to arrive at the co
 Simplified: a request that waits for the connection never fails; upstream's clients time out and repeat it.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import Any, TypeVar
 
 from netsim.cluster.apiserver import ApiServer
@@ -90,15 +91,39 @@ class ApiClient:
         if done is not None:
             done(result, error)
 
+    def gather(self, requests: Iterable[Callable[[], R]]) -> Generator[Any, Any, list[R | ApiError]]:
+        """Make several requests at the same time and wait for all answers, in the order of the requests."""
+        asked = list(requests)
+        answers: list[R | ApiError | None] = [None] * len(asked)
+        open_requests = len(asked)
+        finished = self._engine.event()
+
+        def done(index: int, result: R | None, error: ApiError | None) -> None:
+            nonlocal open_requests
+            answers[index] = error if error is not None else result
+            open_requests -= 1
+            if not open_requests:
+                finished.succeed()
+
+        for index, request in enumerate(asked):
+            self.submit(request, partial(done, index))
+        if asked:
+            yield finished
+        return answers  # type: ignore[return-value]
+
     def call(self, request: Callable[[], R]) -> Generator[Any, Any, R]:
         """The same for a process: `pod = yield from client.call(lambda: api.create(pod))`. Raises ApiError."""
         yield self._engine.timeout(self.delay_ns())
         while not self.connection.up:
             waiting = self._engine.event()
-            self.connection.when_up(waiting.succeed)
+            self.connection.when_up(partial(_succeed, waiting))
             yield waiting
             yield self._engine.timeout(self.delay_ns())
         return request()
+
+
+def _succeed(event: Any) -> None:
+    event.succeed()
 
 
 def _attempt(request: Callable[[], R]) -> tuple[R | None, ApiError | None]:

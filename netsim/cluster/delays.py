@@ -49,6 +49,6 @@ class Constant:
 
     delay_ns: int = 0
 
-    def sample(self, random: Random) -> int:  # noqa: ARG002 - the protocol's signature
+    def sample(self, random: Random) -> int:
         """The delay in nanoseconds."""
         return self.delay_ns

@@ -23,7 +23,8 @@ class ClusterEvent:
     holds texts only. Reasons that the failover budget reads:
 
     - ContainerDied (the truth, before anybody noticed; detail container, exit_code, cause);
-    - PodUnready / PodReady (the kubelet, or for PodUnready the node lifecycle controller, decided; detail cause, pod_ip);
+    - PodUnready / PodReady (the kubelet, or for PodUnready the node lifecycle controller, decided; detail cause,
+      pod_ip);
     - NodeNotReady / NodeReady (the node lifecycle controller decided);
     - PodStatusWritten (the Ready condition was committed; detail ready=True|False, pod_ip, writer);
     - EndpointSliceUpdated (committed; detail service, added, removed, ready: comma-separated addresses);

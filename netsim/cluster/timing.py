@@ -44,9 +44,6 @@ class KubeletTiming:
     lease_duration_ns: int = 40 * S
     lease_renew_fraction: float = 0.25
     lease_renew_jitter: float = 0.04
-    # F:kubelet.leaseRenewInterval: 200 ms doubling to 7 s while the API server cannot be reached.
-    lease_retry_ns: int = 200 * MS
-    lease_retry_max_ns: int = 7 * S
     # F:kubelet.nodeStatusUpdateFrequency, F:kubelet.statusSyncFallback.
     node_status_update_ns: int = 10 * S
     status_sync_ns: int = 10 * S

@@ -1,9 +1,9 @@
 """The flat pod network: every node has a host route to every other node's pod range (flannel host-gw, kindnet).
 
-Pods get a /32 and a default route to 169.254.1.1, which no device carries: the neighbour entry is permanent and names the
-node's end of the veth (as Calico does by proxy ARP). The node has a /32 route per pod. What leaves the cluster is masqueraded
-(kindnet's ip-masq, `--ip-masq` of flannel). Packets for a pod that is gone meet the node's blackhole route for its own range
-(as Calico's `blackhole` block route): silence, no ICMP error.
+Pods get a /32 and a default route to 169.254.1.1, which no device carries: the neighbour entry is permanent and names
+the node's end of the veth (as Calico does by proxy ARP). The node has a /32 route per pod. What leaves the cluster is
+masqueraded (kindnet's ip-masq, `--ip-masq` of flannel). Packets for a pod that is gone meet the node's blackhole route
+for its own range (as Calico's `blackhole` block route): silence, no ICMP error.
 """
 
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ class FlatCni:
             other.ns.changed()
         masquerade_outside(node.ns, fabric.config.pod_subnet)
 
-    def add_pod(self, fabric: "Fabric", pod: "PodHost", veth: "Device", eth0: "Device") -> None:  # noqa: ARG002
+    def add_pod(self, fabric: "Fabric", pod: "PodHost", veth: "Device", eth0: "Device") -> None:
         """A /32 on either side."""
         veth.resolves = eth0.resolves = False
         pod.ns.neighbours.permanent(eth0, GATEWAY, veth.mac)
@@ -44,6 +44,6 @@ class FlatCni:
         node.neighbours.permanent(veth, pod.address, eth0.mac)
         node.add_route(Route(Prefix.host(pod.address), veth, source=pod.node.address))
 
-    def remove_pod(self, fabric: "Fabric", pod: "PodHost") -> None:  # noqa: ARG002
+    def remove_pod(self, fabric: "Fabric", pod: "PodHost") -> None:
         """Withdraw the pod's route."""
         pod.node.ns.remove_route(Prefix.host(pod.address))

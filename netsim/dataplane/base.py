@@ -4,12 +4,15 @@
 
     dataplane = IptablesDataplane(config)          # one per cluster: holds what nodes can share
     proxier = dataplane.on_node(node_view)         # one per kube-proxy process
-    report = proxier.sync(namespace, old, new)     # old None: a full sync (first run, forced, after a failure)
+    prepared = proxier.prepare(namespace, old, new)  # old None: a full sync (first run, forced, after a failure)
+    ...                                            # prepared.report.cost_ns later, unless the process was stopped:
+    prepared.commit()                              # the rules stand, at one stroke
 
 A restarted kube-proxy is a new `on_node(...)`; the rules of its predecessor stay in the namespace until its first sync.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from netsim.dataplane.node_view import NodeView
@@ -22,7 +25,7 @@ Ns_contra = TypeVar("Ns_contra", contravariant=True)
 class SyncReport:
     """What one synchronisation did. `lines_written` are the lines given to the kernel's tool, `rules_total` the rules
     that stand afterwards; `cost_ns` is how long it took in simulated time (kube-proxy waits that long before the
-    rules count as synced)."""
+    rules count as synced). `script()` renders what the tool was given."""
 
     full: bool
     services_changed: int
@@ -32,6 +35,15 @@ class SyncReport:
     lines_written: int
     rules_total: int
     cost_ns: int
+    script: Callable[[], str] = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A synchronisation that has been worked out. `commit()` writes it; without it nothing changes."""
+
+    report: SyncReport
+    commit: Callable[[], None]
 
 
 class NodeDataplane(Protocol[Ns_contra]):
@@ -42,8 +54,13 @@ class NodeDataplane(Protocol[Ns_contra]):
         """The kube-proxy mode: iptables, nftables, ipvs."""
         ...
 
+    def prepare(self, ns: Ns_contra, old: ServiceTable | None, new: ServiceTable) -> Prepared:
+        """Work out how to make the namespace serve `new`. `old` is the table of this object's last sync; None asks
+        for a full sync."""
+        ...
+
     def sync(self, ns: Ns_contra, old: ServiceTable | None, new: ServiceTable) -> SyncReport:
-        """Make the namespace serve `new`. `old` is the table of this object's last sync; None asks for a full sync."""
+        """`prepare` and `commit` in one."""
         ...
 
 

@@ -33,7 +33,7 @@ class Reach:
 
 def reach(port: ServicePort, node: NodeView) -> Reach:
     """Categorise the endpoints of a port for a node."""
-    endpoints = port.endpoints
+    endpoints = _merged(port.endpoints, node) if port.has_duplicates else port.endpoints
     cluster: tuple[Endpoint, ...] = ()
     local: tuple[Endpoint, ...] = ()
     if port.uses_cluster_endpoints:
@@ -42,6 +42,16 @@ def reach(port: ServicePort, node: NodeView) -> Reach:
     if port.uses_local_endpoints:
         local = _usable(tuple(e for e in endpoints if e.node and e.node == node.name))
     return Reach(cluster, local, bool(cluster) or bool(_usable(endpoints)))
+
+
+def _merged(endpoints: tuple[Endpoint, ...], node: NodeView) -> tuple[Endpoint, ...]:
+    """One endpoint per address and port: the first, unless a later one is local (endpointslicecache.go)."""
+    by_place: dict[tuple[bytes, int], Endpoint] = {}
+    for endpoint in endpoints:
+        place = endpoint.address, endpoint.port
+        if place not in by_place or (endpoint.node and endpoint.node == node.name):
+            by_place[place] = endpoint
+    return tuple(by_place.values())
 
 
 def _usable(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
@@ -53,7 +63,7 @@ def _usable(endpoints: tuple[Endpoint, ...]) -> tuple[Endpoint, ...]:
 
 def _near(ready: tuple[Endpoint, ...], node: NodeView) -> tuple[Endpoint, ...]:
     """Apply hints: a kind of hint counts only if every ready endpoint has one and some endpoint is hinted here."""
-    if ready and all(e.node_hints for e in ready):
+    if ready and node.node_hints and all(e.node_hints for e in ready):
         same_node = tuple(e for e in ready if node.name in e.node_hints)
         if same_node:
             return same_node

@@ -44,7 +44,8 @@ class NodeView:
     `primary_ip` is the node's InternalIP of the family that is handled; `addresses` are all its addresses of that
     family, loopback apart. `local_detector` None means that pods cannot be told from outsiders.
     `node_port_addresses` None means every local address (the iptables default).
-    `localhost_node_ports` counts for IPv4 only (`iptables.localhostNodePorts`, default true)."""
+    `localhost_node_ports` counts for IPv4 only (`iptables.localhostNodePorts`, default true). `node_hints` says whether
+    kube-proxy heeds hints for single nodes (gate PreferSameTrafficDistribution, KEP-3015: on since 1.34)."""
 
     name: str
     primary_ip: Address
@@ -54,6 +55,7 @@ class NodeView:
     masquerade_all: bool = False
     localhost_node_ports: bool = True
     node_port_addresses: tuple[Prefix, ...] | None = None
+    node_hints: bool = True
 
     @property
     def is_ipv6(self) -> bool:

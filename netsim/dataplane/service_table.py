@@ -102,9 +102,9 @@ class ServicePort:
     """One port of one Service, as a dataplane needs it.
 
     `endpoints` are ordered by their text `ip:port` (use `order_endpoints`). `affinity_timeout_s` is 0 for
-    `sessionAffinity: None`. `external_policy` and `health_check_node_port` count only where upstream lets them:
-    `effective_external_policy` and `effective_health_check_port` say so at construction by the caller; here they are
-    taken as given. Addresses are all of the family of `cluster_ip`."""
+    `sessionAffinity: None`. Addresses are all of the family of `cluster_ip`. What upstream drops on the way in is taken
+    as dropped: `external_policy` LOCAL of a Service that is not NodePort or LoadBalancer and has no external IPs, and
+    `health_check_node_port` of one that is not a LoadBalancer with that policy."""
 
     name: ServicePortName
     cluster_ip: Address
@@ -119,7 +119,7 @@ class ServicePort:
     health_check_node_port: int = 0
     endpoints: tuple[Endpoint, ...] = ()
     _hash: int = field(init=False, repr=False, compare=False)
-    _hinted: bool = field(init=False, repr=False, compare=False)
+    _by_node: bool = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         content = (
@@ -128,7 +128,8 @@ class ServicePort:
             self.affinity_timeout_s, self.health_check_node_port, self.endpoints,
         )  # fmt: skip
         object.__setattr__(self, "_hash", hash(content))
-        object.__setattr__(self, "_hinted", any(e.zone_hints or e.node_hints for e in self.endpoints))
+        hinted = any(e.zone_hints or e.node_hints for e in self.endpoints)
+        object.__setattr__(self, "_by_node", hinted or self.has_duplicates)
 
     def __hash__(self) -> int:
         return self._hash
@@ -171,19 +172,20 @@ class ServicePort:
     @property
     def same_on_every_node(self) -> bool:
         """Whether the choice of endpoints is the same whichever node asks."""
-        return not self._hinted and not self.uses_local_endpoints
+        return not self._by_node and not self.uses_local_endpoints
+
+    @property
+    def has_duplicates(self) -> bool:
+        """Whether several endpoints have the same address and port (slices that overlap for a moment)."""
+        return len({(e.address, e.port) for e in self.endpoints}) < len(self.endpoints)
 
 
-def order_endpoints(endpoints: Iterable[Endpoint], local_node: str = "") -> tuple[Endpoint, ...]:
-    """Endpoints in kube-proxy's order: by the text `ip:port`, duplicates merged, one on `local_node` winning.
+def order_endpoints(endpoints: Iterable[Endpoint]) -> tuple[Endpoint, ...]:
+    """Endpoints in kube-proxy's order: by the text `ip:port`, as strings.
 
-    Source: pkg/proxy/endpointslicecache.go (`addEndpoints`, `endpointsMapFromEndpointInfo`)."""
-    by_text: dict[str, Endpoint] = {}
-    for endpoint in endpoints:
-        text = str(endpoint)
-        if text not in by_text or (local_node and endpoint.node == local_node):
-            by_text[text] = endpoint
-    return tuple(by_text[text] for text in sorted(by_text))
+    Of equal ones the first stays. Several with the same address and port that differ otherwise all stay, in their
+    order: which of them counts depends on the node (`endpoints.reach`)."""
+    return tuple(sorted(dict.fromkeys(endpoints), key=str))
 
 
 _Services = dict[ServiceName, dict[ServicePortName, ServicePort]]

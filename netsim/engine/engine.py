@@ -10,7 +10,8 @@ import random
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from itertools import count
-from typing import Any
+from types import GeneratorType
+from typing import Any, cast
 
 import simpy
 
@@ -38,9 +39,15 @@ class Call:
         """Whether it is still to come."""
         return self.deadline_ns > 0
 
-    def expired(self, now: int) -> None:  # noqa: ARG002 - the timer queue passes the time to all
+    def expired(self, now: int) -> None:
         """Timer queue: the time has come."""
         self.function(*self.args)
+
+
+class Environment(simpy.Environment):
+    """SimPy's environment; fed with whole nanoseconds only, its clock stays one."""
+
+    _now: int
 
 
 class _Alarm:
@@ -55,7 +62,7 @@ class Engine:
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
-        self.env = simpy.Environment()
+        self.env = Environment()
         self.bus = Bus()
         self.timers = TimerQueue(self._wake_at)
         self.uids: Iterator[int] = count(1)
@@ -65,7 +72,7 @@ class Engine:
     @property
     def now(self) -> int:
         """Nanoseconds since the start of the simulation."""
-        return int(self.env.now)
+        return self.env._now
 
     def stream(self, name: str) -> random.Random:
         """The random stream of an entity. Streams depend on seed and name only, so adding one entity never shifts
@@ -80,7 +87,7 @@ class Engine:
         """Run a generator as a SimPy process."""
         process = self.env.process(generator)
         if name:
-            generator.__name__ = name
+            cast("GeneratorType[Any, Any, Any]", generator).__name__ = name
         return process
 
     def timeout(self, delay_ns: int, value: object = None) -> simpy.Timeout:

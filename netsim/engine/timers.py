@@ -24,12 +24,13 @@ class Timed(Protocol):
 class TimerQueue:
     """A heap of (time, sequence, object) whose earliest time is the only thing the engine has to know."""
 
-    __slots__ = ("_alarm_ns", "_heap", "_sequence", "_wake_at")
+    __slots__ = ("_alarms", "_heap", "_sequence", "_wake_at")
 
     def __init__(self, wake_at: Callable[[int], None]) -> None:
         self._heap: list[tuple[int, int, Timed]] = []
         self._sequence = 0
-        self._alarm_ns = 0
+        # When the engine has been asked to call; each alarm was earlier than those before it, so the next one is last.
+        self._alarms: list[int] = []
         self._wake_at = wake_at
 
     def arm(self, timed: Timed, at_ns: int) -> None:
@@ -44,22 +45,25 @@ class TimerQueue:
         timed.armed_ns = at_ns
         self._sequence += 1
         heappush(self._heap, (at_ns, self._sequence, timed))
-        if not self._alarm_ns or at_ns < self._alarm_ns:
-            self._alarm_ns = at_ns
+        self._set_alarm(at_ns)
+
+    def _set_alarm(self, at_ns: int) -> None:
+        alarms = self._alarms
+        if not alarms or at_ns < alarms[-1]:
+            alarms.append(at_ns)
             self._wake_at(at_ns)
 
     def run_due(self, now: int) -> None:
         """Expire everything due by `now`; called by the engine when an alarm rings."""
-        if not self._alarm_ns or now < self._alarm_ns:
-            return
-        heap = self._heap
+        heap, alarms = self._heap, self._alarms
         while heap and heap[0][0] <= now:
             at_ns, _, timed = heappop(heap)
             if at_ns == timed.armed_ns:
                 self._came_up(timed, now)
-        self._alarm_ns = heap[0][0] if heap else 0
+        while alarms and alarms[-1] <= now:
+            alarms.pop()
         if heap:
-            self._wake_at(self._alarm_ns)
+            self._set_alarm(heap[0][0])
 
     def _came_up(self, timed: Timed, now: int) -> None:
         timed.armed_ns = 0

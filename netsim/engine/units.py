@@ -13,15 +13,15 @@ MS: Final = 1_000_000
 S: Final = 1_000_000_000
 
 _UNITS: Final = {"ns": NS, "us": US, "µs": US, "ms": MS, "s": S, "m": 60 * S, "h": 3600 * S}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
-_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(bit|bps)", re.IGNORECASE)
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", re.ASCII)
+_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)bit", re.IGNORECASE | re.ASCII)
 _SI: Final = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
 def parse_duration(text: str) -> int:
     """Nanoseconds of a Go-style duration. Raises ValueError with what to write instead."""
     if not isinstance(text, str):
-        raise ValueError(f"{text!r} needs a unit (write {text}s or {text}ms)")
+        raise ValueError(_duration_hint(str(text)).replace('"', ""))
     text = text.strip()
     if text == "0":
         return 0
@@ -52,6 +52,9 @@ def format_duration(ns: int) -> str:
 def parse_rate(text: str) -> int:
     """Bits per second of a tc(8)-style rate such as `10Gbit`. Raises ValueError with what to write instead."""
     match = _RATE.fullmatch(text.strip()) if isinstance(text, str) else None
-    if match is None or not Decimal(match[1]):
-        raise ValueError(f'"{text}" is not a link rate (write for example 100Mbit or 10Gbit)')
-    return int(Decimal(match[1]) * _SI[match[2].lower()])
+    rate = int(Decimal(match[1]) * _SI[match[2].lower()]) if match is not None else 0
+    if not rate:
+        bytes_per_second = isinstance(text, str) and text.strip().lower().endswith("bps")
+        hint = "bps are bytes to tc(8), so write" if bytes_per_second else "write for example"
+        raise ValueError(f'"{text}" is not a link rate ({hint} 100Mbit or 10Gbit)')
+    return rate

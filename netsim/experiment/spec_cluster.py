@@ -104,7 +104,7 @@ class LinkQuality(SpecModel):
 class LinkOverride(LinkQuality):
     """Other values for some cables. An endpoint is `worker-1:eth0`, `worker-1`, or a pattern such as `worker-*`."""
 
-    endpoints: Annotated[tuple[str, ...], Field(min_length=1)]
+    endpoints: tuple[str, ...] = ()
 
 
 class Links(SpecModel):

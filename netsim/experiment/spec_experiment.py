@@ -8,12 +8,21 @@ Times are relative to the experiment's beginning (the cluster has booted by then
 """
 
 import ast
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, TypeAdapter, WithJsonSchema
 
 from netsim.experiment.spec_cluster import Metadata
-from netsim.experiment.spec_fields import Duration, Frequency, LinkRate, Name, Percent, PositiveDuration, SpecModel
+from netsim.experiment.spec_fields import (
+    Duration,
+    Frequency,
+    LinkRate,
+    Name,
+    Percent,
+    PositiveDuration,
+    SpecModel,
+)
 from netsim.experiment.spec_select import HttpUrl, Selector
 
 SECOND = 1_000_000_000
@@ -62,6 +71,25 @@ def _service_time(value: Any) -> Any:
     return {"mean": value} if isinstance(value, str | int | float) else value
 
 
+# What an editor should offer: the plain duration or the mapping.
+_SERVICE_TIME_SCHEMA = WithJsonSchema(
+    {
+        "anyOf": [
+            TypeAdapter(Duration).json_schema(),
+            {
+                "type": "object",
+                "properties": {
+                    "mean": TypeAdapter(Duration).json_schema(),
+                    "distribution": {"enum": ["constant", "exponential"], "default": "constant"},
+                },
+                "required": ["mean"],
+                "additionalProperties": False,
+            },
+        ]
+    }
+)
+
+
 class ServerResponse(SpecModel):
     """What a server answers with: this many bytes of body."""
 
@@ -72,7 +100,7 @@ class Server(SpecModel):
     """How the containers of the selected pods answer. `concurrency` 0: no limit; otherwise requests queue."""
 
     selector: Selector
-    serviceTime: Annotated[ServiceTime, BeforeValidator(_service_time)] | None = None
+    serviceTime: Annotated[ServiceTime, BeforeValidator(_service_time), _SERVICE_TIME_SCHEMA] | None = None
     concurrency: Annotated[int, Field(strict=True, ge=0)] = 0
     response: ServerResponse = ServerResponse()
 
@@ -81,9 +109,9 @@ class Fault(SpecModel):
     """Something that goes wrong at a time, to some of the selected things, for a while or for good.
 
     pod-kill: the processes die (SIGKILL). pod-delete: `kubectl delete pod`. pod-hang: processes stop answering, sockets
-    stay. node-crash: power loss of the selected node, or of the node of a selected pod. link-down, link-netem: the cable
-    of a node, a pod or a link. kube-proxy-stop: rules stay as they are. `value` goes with the modes fixed (a number)
-    and fixed-percent (a percentage).
+    stay. node-crash: power loss of the selected node, or of the node of a selected pod. link-down, link-netem: the
+    cable of a node, a pod or an outside host. kube-proxy-stop: rules stay as they are. `value` goes with the modes
+    fixed (a number) and fixed-percent (a percentage).
     """
 
     at_ns: Duration = Field(alias="at")
@@ -103,12 +131,18 @@ class Fault(SpecModel):
     grace_period_ns: Duration | None = Field(None, alias="gracePeriod")
 
 
+# `5s`, `200ms`, `99%`: a quantity of the check language, a plain number to Python's parser.
+_QUANTITY = re.compile(r"(?<![\w.])[0-9]+(?:\.[0-9]+)?(?:ns|us|ms|s|m|h|%)(?![\w])")
+
+
 def _expression(value: str) -> str:
     try:
-        ast.parse(value.strip(), mode="eval")
+        ast.parse(_QUANTITY.sub("1", value.strip()), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = getattr(error, "msg", None) or str(error)
-        raise ValueError(f"not an expression ({reason}): write for example failover('web').outage < 5s") from None
+        raise ValueError(
+            f"not an expression ({reason}): write for example failover('web').outage < 5s"
+        ) from None
     return value
 
 
@@ -116,7 +150,7 @@ class Check(SpecModel):
     """An expectation about the results; `during` limits it to a part of the experiment."""
 
     name: Name
-    expr: Annotated[str, Field(min_length=1, max_length=1000)]
+    expr: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_expression)]
     points: Annotated[float, Field(ge=0)] = 1
     hint: str = ""
     during: tuple[Duration, Duration] | None = None

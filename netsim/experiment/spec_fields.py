@@ -44,6 +44,14 @@ def _positive_duration(value: Any) -> int:
     return duration
 
 
+def read_duration(value: Any) -> int | None:
+    """The nanoseconds of a duration in a file, None if it is none."""
+    try:
+        return _duration(value)
+    except ValueError:
+        return None
+
+
 _AS_TEXT = PlainSerializer(format_duration, return_type=str, when_used="json")
 _DURATION_SCHEMA = _text_schema(
     r"^(0|([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+)$",
@@ -72,7 +80,7 @@ LinkRate = Annotated[
     int,
     BeforeValidator(_rate),
     PlainSerializer(_rate_text, return_type=str, when_used="json"),
-    _text_schema(r"^[0-9]+(\.[0-9]+)?[kKmMgGtT]?(bit|bps)$", "a link rate", "10Gbit", "100Mbit"),
+    _text_schema(r"^[0-9]+(\.[0-9]+)?[kKmMgGtT]?bit$", "a link rate", "10Gbit", "100Mbit"),
 ]
 
 _PER = {"s": 1, "m": 60, "h": 3600}

@@ -2,17 +2,17 @@
 
 Called by: `spec_experiment`, `rules_experiment`, `experiment/build.py`.
 
-A selector is a mapping. `{pod: NAME}`, `{node: NAME}`, `{link: NAME}` and `{external: NAME}` name one thing; anything else
-is labels, as in `{run: my-nginx}`, and selects the pods that have all of them. `namespace` narrows to a namespace (all, if
-absent), `labels: {...}` holds labels that would otherwise be read as one of these words. Node names may be patterns
-(`worker-*`).
+A selector is a mapping. `{pod: NAME}`, `{node: NAME}`, `{link: NAME}` and `{external: NAME}` name one thing; anything
+else is labels, as in `{run: my-nginx}`, and selects the pods that have all of them. `namespace` narrows to a namespace
+(all, if absent), `labels: {...}` holds labels that would otherwise be read as one of these words. Names of nodes and
+links may be patterns (`worker-*`).
 """
 
 from collections.abc import Mapping
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
 from netsim.cluster.objects import matches_labels
 from netsim.experiment.spec_fields import SpecModel
@@ -22,6 +22,8 @@ WORDS = ("pod", "node", "link", "external", "namespace", "labels")
 
 class Selector(SpecModel):
     """At most one of `pod`, `node`, `link`, `external`; or labels, with or without a namespace."""
+
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": {"type": "string"}})
 
     pod: str = ""
     node: str = ""
@@ -96,4 +98,9 @@ def _url(value: Any) -> Any:
     return {"host": parts.hostname, "port": port or 80, "path": path}
 
 
-HttpUrl = Annotated[Url, BeforeValidator(_url), PlainSerializer(str, return_type=str, when_used="json")]
+HttpUrl = Annotated[
+    Url,
+    BeforeValidator(_url),
+    PlainSerializer(str, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "pattern": "^http://", "examples": ["http://my-nginx/"]}),
+]

@@ -97,9 +97,11 @@ def _pure_events(text: str) -> Iterator[tuple[Kind, Any]]:
         raise YamlSyntaxError(*_bad_escape(text), "this escape is no character") from None
 
 
+_COLON = 'a ":" cannot be here: bad indentation, no ":" on the line above, or a value that needs quotes'
+
 # (pattern of ruamel's words, ours, point at the beginning of the construct instead of where parsing stopped)
 _WORDS: tuple[tuple[str, str, bool], ...] = (
-    (r"mapping values are not allowed", 'a ":" cannot be here: wrong indentation, or a value that needs quotes', False),
+    (r"mapping values are not allowed", _COLON, False),
     (r"sequence entries are not allowed", '"- " cannot be here: begin the list on a line of its own', False),
     (r"could not find expected ':'", 'expected "key: value": is a ":" missing here?', True),
     (r"found character '\\t'", "a tab cannot indent: use spaces", False),

@@ -170,7 +170,7 @@ class _Builder:
         text = event.value
         if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
             self._flaw(event, path, "half of a surrogate pair is no character: write \\U and eight digits")
-            text = ascii(text)
+            text = text.encode("ascii", "backslashreplace").decode()
         if event.implicit[0] or (event.tag is not None and str(event.tag) in _RESOLVED_TAGS):
             return resolve(text)
         return text
@@ -192,7 +192,11 @@ class _Builder:
             if kind is Kind.END:
                 break
             key = self._key(kind, event, path)
-            value, part = self._value(*next(self._events), (*path, key))
+            value, part = self._value(*next(self._events), (*path, key or "?"))
+            if key is None:
+                continue
+            if value is None:
+                part = Node(*self._at(event), _LEAF)  # nothing there to point at
             if key == "<<" and event.implicit[0]:
                 merges.append((value, part))
             elif key in node.parts:
@@ -208,13 +212,13 @@ class _Builder:
             self._merge(entries, node, value, part, path)
         return entries
 
-    def _key(self, kind: Kind, event: Any, path: Path) -> str:
+    def _key(self, kind: Kind, event: Any, path: Path) -> str | None:
         if kind is Kind.SCALAR:
             self._nodes += 1
             return str(event.value)
         self._value(kind, event, path)
         self._flaw(event, path, "a key must be a plain word, not a list, a mapping or an alias")
-        return ""
+        return None
 
     def _merge(self, entries: dict[str, Any], node: Node, value: Any, part: Node, path: Path) -> None:
         sources = (

@@ -1,1 +1,1 @@
-"""The hardware: links, veth pairs, the underlay switch and router, nodes and pod sandboxes, and hosts for applications."""
+"""The hardware: links, veth pairs, the underlay switch and router, nodes, pod sandboxes, and hosts for applications."""

@@ -6,18 +6,18 @@
                                           |
                                         router ------ outside hosts
 
-Who calls it: `experiment/build.py` at the start, the kubelet's runtime for pods, faults for the rest. The pod network itself
-(addresses, routes, masquerade) is the CNI's, handed in as `Cni`.
+Who calls it: `experiment/build.py` at the start, the kubelet's runtime for pods, faults for the rest. The pod network
+itself (addresses, routes, masquerade) is the CNI's, handed in as `Cni`.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from netsim.fabric.host import Host, NodeHost, PodHost
-from netsim.fabric.link import Link, LinkSpec
+from netsim.fabric.link import Link, LinkSpec, Netem
 from netsim.fabric.switch import Switch
 from netsim.kernel.cost import LinuxCost
 from netsim.kernel.fastpath import receiver
@@ -32,7 +32,8 @@ from netsim.wire.packet import Packet
 if TYPE_CHECKING:
     from netsim.engine import Engine
 
-# A veth is memory: 1.7 us for a namespace crossing (timing facts cost.veth_netns_crossing), 25 Gbit/s as commonly measured.
+# A veth is memory: 1.7 us for a namespace crossing (timing facts cost.veth_netns_crossing), 25 Gbit/s as commonly
+# measured.
 VETH = LinkSpec(delay_ns=1_700, rate_bps=25 * 10**9, queue_ns=1_000_000)
 DEFAULT_V4 = Prefix(b"\0\0\0\0", 0)
 
@@ -91,6 +92,7 @@ class Fabric:
         self.outside: dict[str, Host] = {}
         self.cables: dict[str, Cable] = {}
         self.gone: list[Host] = []
+        self._duplicated = 0  # by netem, on cables that are gone
         self.pod_routes = Routes()
         self.router = Host(engine, "router", config.underlay.nth(1), Sysctl(ip_forward=True))
         self._join_underlay(self.router, config.default_link)
@@ -140,7 +142,8 @@ class Fabric:
         host.ns.add_route(Route(self.config.underlay, eth0, source=host.address, protocol="kernel"))
 
     def _connect(self, name: str, one: Device, other: Device, link: LinkSpec) -> None:
-        there, back = Link(self.engine, name, link, one), Link(self.engine, f"{other.ns.name}:{other.name}", link, other)
+        there = Link(self.engine, name, link, one)
+        back = Link(self.engine, f"{other.ns.name}:{other.name}", link, other)
         self.cables[name] = Cable(name, there, back)
         one.ns.add_device(one)
         other.ns.add_device(other)
@@ -168,11 +171,11 @@ class Fabric:
         del pod.node.pods[pod.name]
         self.cni.remove_pod(self, pod)
         pod.die()
-        pod.node.ns.remove_device(pod.veth)
+        pod.node.ns.remove_device(pod.veth, self.engine.now)
         self.gone.append(pod)
-        for link in self.cables.pop(f"{pod.name}:eth0").links:
-            link.up = False
-            link.rewire()
+        cable = self.cables.pop(f"{pod.name}:eth0")
+        self.set_cable(cable, up=False)
+        self._duplicated += sum(link.duplicated for link in cable.links)
 
     def crash_node(self, name: str) -> None:
         """A node loses power, and with it all its pods."""
@@ -187,6 +190,13 @@ class Fabric:
             link.up = up
             link.rewire()
 
+    def set_netem(self, cable: Cable, netem: Netem | None, direction: str = "both") -> None:
+        """Impair a cable, or one direction of it as the named end sees it ("from": what it sends), or stop doing so."""
+        chosen = {"both": cable.links, "from": (cable.there,), "to": (cable.back,)}[direction]
+        for link in chosen:
+            link.netem = netem
+            link.rewire()
+
     # ------------------------------------------------------------------ books
     def hosts(self) -> Iterator[Host]:
         """Every host there is or was."""
@@ -198,7 +208,8 @@ class Fabric:
 
     def in_flight(self) -> int:
         """Packets on links (they are events in the engine's queue) and waiting for a neighbour."""
-        on_links = sum(1 for item in self.engine.env._queue if type(item[3]) is Packet)
+        pending: list[Any] = self.engine.env._queue
+        on_links = sum(1 for item in pending if type(item[3]) is Packet)
         return on_links + sum(host.ns.neighbours.waiting for host in self.hosts())
 
     def drops(self) -> Counter[tuple[str, str, DropReason]]:
@@ -217,7 +228,7 @@ class Fabric:
     def copies(self) -> int:
         """Packets that came into being on the way: broadcast copies and netem duplicates."""
         links = [link for cable in self.cables.values() for link in cable.links]
-        return self.switch.copied + sum(link.duplicated for link in links)
+        return self.switch.copied + self._duplicated + sum(link.duplicated for link in links)
 
 
 def mac_for(host: str, device: str) -> bytes:

@@ -13,14 +13,17 @@ if TYPE_CHECKING:
     from netsim.wire.packet import Packet
 
 LOOPBACK_MTU = 65536
-# Two passes through the local stack; a netns crossing costs 1.7 us (timing facts cost.veth_netns_crossing), lo is alike.
+# Two passes through the local stack; a netns crossing costs 1.7 us (timing facts cost.veth_netns_crossing), lo is
+# alike.
 LOOPBACK_DELAY_NS = 1_700
 
 
 class Host:
     """Name, namespace, and what a process sees of its machine besides the network: environment and resolv.conf."""
 
-    def __init__(self, engine: "Engine", name: str, address: "Address", sysctl: "Sysctl | None" = None) -> None:
+    def __init__(
+        self, engine: "Engine", name: str, address: "Address", sysctl: "Sysctl | None" = None
+    ) -> None:
         self.engine = engine
         self.name = name
         self.hostname = name
@@ -43,8 +46,8 @@ class Host:
         arrived: list[tuple[Callable[[Packet], None]]] = []
 
         def transmit(packet: "Packet", at_ns: int) -> None:
-            if not arrived:
-                arrived.append((receiver(lo, self.engine.env),))  # late: netfilter may be enabled after lo was made
+            if not arrived:  # late: netfilter may be enabled after lo was made
+                arrived.append((receiver(lo, self.engine.env),))
             packet.callbacks = arrived[0]
             schedule(packet, 1, at_ns - self.engine.env._now + LOOPBACK_DELAY_NS)  # type: ignore[arg-type]
 
@@ -56,6 +59,7 @@ class Host:
         self.alive = False
         for device in self.ns.devices.values():
             device.up = False
+            self.ns.neighbours.forget(device, self.now)
         self.ns.sockets.destroy()
         self.ns.changed()
 

@@ -1,13 +1,17 @@
 """One direction of a cable: serialisation, propagation, a queue, and what netem does to it.
 
-A packet that is sent is its own SimPy event, scheduled once, for its arrival. The transmitter is described by the moment until
-which it is busy; the backlog at that moment is the queue. Nothing else is simulated per link, so a hop costs one heap entry.
+A packet that is sent is its own SimPy event, scheduled once, for its arrival. The transmitter is described by the
+moment until which it is busy; the backlog at that moment is the queue. Nothing else is simulated per link, so a hop
+costs one heap entry. Serialisation counts the frame without preamble, check sequence and gap, at whole picoseconds per
+byte.
 
 `send` is what devices call. Faults and captures do not add tests to it: they put another function in its place
 (`Link.rewire`) and make the sending namespace forget the paths that it remembers.
 
-Source of the impairments: tc-netem(8). As there, `delay` comes on top of the link's own delay, jitter is uniform, and packets
-whose delays differ overtake each other.
+Source of the impairments: tc-netem(8). As there, `delay` comes on top of the link's own delay, jitter is uniform,
+packets whose delays differ overtake each other, and a rate goes with a queue of 1000 packets. Simplified: a corrupted
+packet is lost here and now (its receiver would drop it for its checksum), and netem's queue does not count the packets
+that it delays.
 """
 
 import random
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
 # A 10 Gbit/s port with about 1 MB of buffer drains in 0.8 ms; data-centre switches have 0.1 to 10 ms.
 DEFAULT_QUEUE_NS: Final = 1_000_000
 PER_BYTE: Final = 8 * 10**12  # picoseconds that one byte takes at one bit per second
+NETEM_LIMIT: Final = 1000  # packets that netem's queue holds by default
 
 Tap = Callable[["Link", "Packet", int], None]
 
@@ -152,20 +157,30 @@ class Link:
             self._send_late(packet, at_ns, netem)
 
     def _send_late(self, packet: "Packet", at_ns: int, netem: Netem) -> None:
+        """As `send`, at netem's rate if that is lower, and later by what netem adds."""
+        took_ns = packet.size * self._ps_per_byte // 1000
+        longest_ns = self.queue_ns
+        if netem.rate_bps:
+            took_ns = max(took_ns, packet.size * (PER_BYTE // netem.rate_bps) // 1000)
+            longest_ns = max(longest_ns, NETEM_LIMIT * took_ns)
+        start = max(self.busy_ns, at_ns)
+        if start - at_ns > longest_ns:
+            self._lose(packet, DropReason.LINK_QUEUE_FULL, at_ns)
+            return
+        self.busy_ns = start = start + took_ns
+        self.packets += 1
+        self.bytes += packet.size
+        packet.callbacks = self._arrived
+        late_ns = start + self.delay_ns + self._extra_ns(netem) - self._env._now
+        self._schedule(packet, 1, late_ns)  # type: ignore[arg-type]
+
+    def _extra_ns(self, netem: Netem) -> int:
         extra = netem.delay_ns
         if netem.jitter_ns:
             extra += self._rng.randrange(-netem.jitter_ns, netem.jitter_ns + 1)
         if netem.reorder and self._rng.random() < netem.reorder:
-            extra = 0
-        if netem.rate_bps:
-            start = max(self.busy_ns, at_ns)
-            self.busy_ns = start + packet.size * (PER_BYTE // netem.rate_bps) // 1000
-            extra += self.busy_ns - at_ns
-        self.packets += 1
-        self.bytes += packet.size
-        packet.callbacks = self._arrived
-        delay_ns = at_ns - self._env._now + self.delay_ns + packet.size * self._ps_per_byte // 1000
-        self._schedule(packet, 1, max(0, delay_ns + extra))  # type: ignore[arg-type]
+            return 0
+        return max(0, extra)
 
     def _lose(self, packet: "Packet", reason: DropReason, now: int) -> None:
         if self.device is not None:

@@ -57,11 +57,12 @@ class Switch:
         return link
 
     def _flood(self, packet: "Packet") -> None:
-        source, now = packet.macs[6:], int(self._env._now)
+        source, now = packet.macs[6:], self._env._now
         targets = [link for mac, link in self.ports.items() if mac != source]
+        if not targets:
+            self.drops[DropReason.LINK_UNKNOWN_MAC] += 1
+            return
         self.copied += len(targets) - 1
         for link in targets[1:]:
             link.forward(packet.copy(packet.uid), now)
-        if targets:
-            targets[0].forward(packet, now)
-
+        targets[0].forward(packet, now)

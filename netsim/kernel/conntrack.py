@@ -2,15 +2,18 @@
 
 Theory of operation. The first packet of a flow makes an *unconfirmed* entry that only this packet knows. NAT may still
 change the answers' tuple. When the packet leaves (POSTROUTING) or is delivered (INPUT), the entry is *confirmed*: both
-tuples go into the table, unless another entry got there first, in which case the packet is lost. Every later packet finds
-its `Half` of the entry by its tuple.
+tuples go into the table, unless another entry got there first, in which case the packet is lost. Every later packet
+finds its `Half` of the entry by its tuple.
 
 A `Half` also remembers the `Path` that its packets take through this namespace, valid as long as the namespace's rules,
-routes, neighbours and devices stay as they are (`generation`): netfilter's verdict for an established flow is a function
-of these. That is our flow table (compare nf_flow_table).
+routes, neighbours and devices stay as they are (`generation`): netfilter's verdict for an established flow is a
+function of these. That is our flow table (compare nf_flow_table).
 
 Entries expire lazily: a lookup ignores a dead entry, and a sweep, whose cost is spread over the inserts, removes the
 rest. UDP entries live 30 s until answered and 120 s after; TCP see `conntrack_tcp.py`.
+
+Not modelled: the resolution of clashes between UDP twins (nf_ct_resolve_clash), early drop of entries that are not
+ASSURED from a full table, helpers and expectations.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +24,7 @@ from netsim.kernel.conntrack_tcp import (
     INVALID,
     KIND,
     TRANSITIONS,
+    UNACKNOWLEDGED_NS,
     TcpState,
     timeouts,
 )
@@ -42,6 +46,8 @@ _UDP_STREAM_AGE_NS: Final = 2 * S
 _ICMP_TIMEOUT_NS: Final = 30 * S
 _GENERIC_TIMEOUT_NS: Final = 600 * S
 _SWEEP_EVERY: Final = 4096
+# A full table is searched for dead entries at most this often (GC_SCAN_INTERVAL_MIN is of this order).
+_SWEEP_FULL_NS: Final = S
 
 
 class Path:
@@ -55,20 +61,20 @@ class Path:
         "hits",
         "in_device",
         "macs",
-        "mark",
         "max_size",
         "out_device",
         "packets",
         "transmit",
     )
 
-    def __init__(self, generation: int, in_device: "Device | None", out_device: "Device", packet: Packet) -> None:
+    def __init__(
+        self, generation: int, in_device: "Device | None", out_device: "Device", packet: Packet
+    ) -> None:
         self.generation = generation
         self.in_device = in_device
         self.out_device = out_device
         self.flow = packet.flow
         self.macs = packet.macs
-        self.mark = packet.mark
         self.transmit = out_device.transmit
         self.max_size = out_device.mtu + 14
         self.cost_ns = 0
@@ -86,7 +92,7 @@ class Path:
 class Half:
     """One direction of an entry (struct nf_conntrack_tuple_hash)."""
 
-    __slots__ = ("bytes", "direction", "entry", "flow", "packets", "path", "rewritten", "rows")
+    __slots__ = ("direction", "entry", "flow", "path", "rewritten", "rows")
 
     def __init__(self, entry: "Entry", direction: int, flow: Flow, rewritten: Flow) -> None:
         self.entry = entry
@@ -95,8 +101,6 @@ class Half:
         self.rewritten = rewritten
         self.rows = TRANSITIONS[direction]
         self.path: Path | None = None
-        self.packets = 0
-        self.bytes = 0
 
 
 class Entry:
@@ -112,7 +116,6 @@ class Entry:
         "nat_done",
         "original",
         "proto",
-        "related",
         "reply",
         "seen_reply",
         "state",
@@ -132,7 +135,6 @@ class Entry:
         self.confirmed = False
         self.seen_reply = False
         self.assured = False
-        self.related = False
 
     def translate(self, reply: Flow, manip: int) -> None:
         """NAT: the answers will come as `reply`; `manip` says which side of the original direction changes."""
@@ -142,11 +144,9 @@ class Entry:
         self.reply.rewritten = self.original.flow.reverse()
 
     def settle(self) -> None:
-        """Give remembered paths' counts to the entry's and the rules' counters."""
+        """Give remembered paths' counts to the rules' counters."""
         for half in (self.original, self.reply):
             if half.path is not None:
-                half.packets += half.path.packets
-                half.bytes += half.path.bytes
                 half.path.settle()
 
     def text(self, now: int) -> str:
@@ -157,7 +157,15 @@ class Entry:
 class Conntrack:
     """The table of one namespace."""
 
-    __slots__ = ("_sweep_at", "insert_failed", "max_entries", "sysctl", "table", "tcp_timeouts")
+    __slots__ = (
+        "_sweep_at",
+        "_sweep_full_ns",
+        "insert_failed",
+        "max_entries",
+        "sysctl",
+        "table",
+        "tcp_timeouts",
+    )
 
     def __init__(self, sysctl: Sysctl) -> None:
         self.sysctl = sysctl
@@ -166,6 +174,7 @@ class Conntrack:
         self.max_entries = sysctl.nf_conntrack_max
         self.insert_failed = 0
         self._sweep_at = _SWEEP_EVERY
+        self._sweep_full_ns = 0
 
     def lookup(self, flow: Flow, now: int) -> Half | None:
         """The half whose packets look like `flow`, unless its entry has expired."""
@@ -192,22 +201,30 @@ class Conntrack:
     def update(self, half: Half, packet: Packet, now: int) -> bool:
         """Note a packet of a known flow. False: it is INVALID for the entry's state."""
         entry = half.entry
-        if half.direction == REPLY:
-            entry.seen_reply = True
-        if entry.proto == TCP and not self._update_tcp(half, packet):
+        if entry.proto != TCP:
+            entry.expires_ns = now + self._timeout(entry, now)
+        elif not self._update_tcp(half, packet, now):
             return False
-        entry.expires_ns = now + self._timeout(entry, now)
+        if half.direction == REPLY:
+            entry.seen_reply = (
+                True  # last: what the first answer does, it does to an entry that has seen none
+            )
         return True
 
-    def _update_tcp(self, half: Half, packet: Packet) -> bool:
-        entry = half.entry
-        new = half.rows[KIND[_flags(packet) & 63]][entry.state]
+    def _update_tcp(self, half: Half, packet: Packet, now: int) -> bool:
+        entry, flags = half.entry, _flags(packet)
+        old, new = entry.state, half.rows[KIND[flags & 63]][entry.state]
         if new == INVALID:
             return False
-        if new != IGNORE:
-            if new == TcpState.ESTABLISHED and entry.state in (TcpState.SYN_RECV, TcpState.ESTABLISHED):
+        if new == IGNORE:
+            return True
+        entry.state = new
+        if entry.seen_reply:
+            if new == TcpState.ESTABLISHED and old in (TcpState.SYN_RECV, TcpState.ESTABLISHED):
                 entry.assured = True
-            entry.state = new
+        elif flags & RST:
+            self.remove(entry)  # refused: forgotten at once
+        entry.expires_ns = now + self._timeout(entry, now)
         return True
 
     def reopens(self, half: Half, packet: Packet) -> bool:
@@ -217,13 +234,10 @@ class Conntrack:
             return False
         return half.rows[KIND[_flags(packet) & 63]][entry.state] == TcpState.SYN_SENT
 
-    def kills(self, half: Half, packet: Packet) -> bool:
-        """Whether the packet ends an entry that never saw an answer (a RST does)."""
-        entry = half.entry
-        return entry.proto == TCP and not entry.seen_reply and bool(_flags(packet) & RST)
-
     def _timeout(self, entry: Entry, now: int) -> int:
         if entry.proto == TCP:
+            if entry.state == TcpState.ESTABLISHED and not entry.seen_reply:
+                return min(self.tcp_timeouts[TcpState.ESTABLISHED], UNACKNOWLEDGED_NS)
             return self.tcp_timeouts[entry.state]
         if entry.proto == UDP:
             if not entry.seen_reply:
@@ -252,7 +266,9 @@ class Conntrack:
         """Whether no further entry fits (nf_conntrack: table full, dropping packet)."""
         if len(self.table) < 2 * self.max_entries:
             return False
-        self.sweep(now)
+        if now >= self._sweep_full_ns:
+            self._sweep_full_ns = now + _SWEEP_FULL_NS
+            self.sweep(now)
         return len(self.table) >= 2 * self.max_entries
 
     def remove(self, entry: Entry) -> None:

@@ -3,7 +3,8 @@
 Theory of operation: each segment is one of six kinds, told by its flags; the table gives, for its direction, its kind
 and the entry's state, the next state, IGNORE (let it pass, change nothing) or INVALID. The time-out of an entry is that
 of its state. Not modelled: window tracking (as with nf_conntrack_tcp_be_liberal=1), so a segment outside the window is
-not INVALID here.
+not INVALID here, a SYN may reopen an entry that the other side has reset, and a SYN that was IGNOREd does not bring the
+entry back in step when it is answered.
 """
 
 from enum import IntEnum
@@ -32,6 +33,9 @@ IGNORE: Final = 10
 INVALID: Final = 11
 
 _NO, _SS, _SR, _ES, _FW, _CW, _LA, _TW, _CL, _S2, _IG, _IV = range(12)
+
+# A connection picked up in the middle (nf_conntrack_tcp_loose) lives this long until answered (TCP_CONNTRACK_UNACK).
+UNACKNOWLEDGED_NS: Final = 300 * S
 
 _NEVER: Final = (_IV,) * 10
 _RESET: Final = (_IV,) + (_CL,) * 9

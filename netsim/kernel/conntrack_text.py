@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.wire.addr import ip_text
-from netsim.wire.packet import ICMP, ICMPV6, PROTOCOL_NAMES, TCP, Flow
+from netsim.wire.packet import ICMP, ICMPV6, PROTOCOL_NAMES, SCTP, TCP, UDP, Flow
 
 if TYPE_CHECKING:
     from netsim.kernel.conntrack import Entry
@@ -31,4 +31,6 @@ def _tuple_text(flow: Flow) -> str:
     addresses = f"src={ip_text(flow.src)} dst={ip_text(flow.dst)}"
     if flow.proto in (ICMP, ICMPV6):
         return f"{addresses} type={flow.dport >> 8} code={flow.dport & 255} id={flow.sport}"
-    return f"{addresses} sport={flow.sport} dport={flow.dport}"
+    if flow.proto in (TCP, UDP, SCTP):
+        return f"{addresses} sport={flow.sport} dport={flow.dport}"
+    return addresses

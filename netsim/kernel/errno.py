@@ -17,6 +17,7 @@ class Errno(Enum):
     EMSGSIZE = "Message too long"
     EPERM = "Operation not permitted"
     ENETDOWN = "Network is down"
+    EINVAL = "Invalid argument"
 
     def __str__(self) -> str:
         return self.value

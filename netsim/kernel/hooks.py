@@ -44,9 +44,6 @@ class Hook(IntEnum):
     POSTROUTING = 4
 
 
-HOOK_NAMES: Final = tuple(hook.name for hook in Hook)  # Hook.name is a slow attribute
-
-
 class Priority(IntEnum):
     """Order within a hook (enum nf_ip_hook_priorities)."""
 
@@ -74,6 +71,7 @@ class DropReason(Enum):
     IP_UNREACHABLE = "unreachable route"
     IP_NOT_FORWARDING = "not for this host, and it does not forward"
     IP_UNKNOWN_PROTOCOL = "no handler for the protocol"
+    IP_MALFORMED = "malformed, fragmented or with a wrong checksum"
     PKT_TOO_BIG = "larger than the MTU with DF set"
     NEIGH_FAILED = "neighbour does not answer"
     NEIGH_QUEUE_FULL = "too many packets wait for the neighbour"

@@ -1,10 +1,12 @@
 """Matches of iptables rules: what a rule asks of a packet (iptables(8), iptables-extensions(8)).
 
 Values made by dataplanes and by the parser of `xtables_parse.py`; asked by `Xtables.evaluate`. `str(match)` is the text
-as kube-proxy writes it, `saved` as `iptables-save` prints it. A match with memory or chance is `stateful`: it must be
-asked exactly when Linux would ask it, so the index of a chain may not skip it. `passive` ones never say no.
+as kube-proxy writes it, `saved` as `iptables-save` prints it. A match with memory or chance is `stateful`
+(`matches_stateful.py`): it must be asked exactly when Linux would ask it, so the index of a chain may not skip it.
+`passive` ones never say no. A match whose answer depends on more than the walk's key (`xtables_memo.py`) says so by
+`x.pure = False`.
 
-Sources: net/netfilter/{xt_tcpudp,xt_conntrack,xt_mark,xt_addrtype,xt_statistic,xt_recent,xt_nfacct}.c of Linux 6.8.
+Sources: net/netfilter/{xt_tcpudp,xt_conntrack,xt_mark,xt_addrtype}.c of Linux 6.8.
 """
 
 from dataclasses import dataclass, field
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 _BARE: Final = frozenset("_-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # Order in which `iptables-save` lists states (print_state in libxt_conntrack.c).
 _STATE_ORDER: Final = ("INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT")
-_HALF: Final = 0x8000_0000  # probabilities are multiples of 2^-31
 
 
 class Match(Protocol):
@@ -55,8 +56,8 @@ def _not(negated: bool) -> str:
     return "! " if negated else ""
 
 
-class _Stateless:
-    """Defaults of a match without memory."""
+class MatchBase:
+    """What most matches are: without memory, an extension, spelt the same in both styles."""
 
     __slots__ = ()
     stateful: ClassVar[bool] = False
@@ -69,7 +70,7 @@ class _Stateless:
 
 
 @dataclass(frozen=True, slots=True)
-class Comment(_Stateless):
+class Comment(MatchBase):
     """`-m comment`: for readers only. kube-proxy quotes it where it holds a blank."""
 
     text: str
@@ -88,7 +89,7 @@ class Comment(_Stateless):
 
 
 @dataclass(frozen=True, slots=True)
-class Module(_Stateless):
+class Module(MatchBase):
     """`-m tcp`: loads the match whose options follow (`--dport`); asks nothing by itself beside the `-p` it needs."""
 
     name: str
@@ -102,7 +103,7 @@ class Module(_Stateless):
 
 
 @dataclass(frozen=True, slots=True)
-class IpProtocol(_Stateless):
+class IpProtocol(MatchBase):
     """`-p tcp`."""
 
     number: int
@@ -117,7 +118,7 @@ class IpProtocol(_Stateless):
 
 
 @dataclass(frozen=True, slots=True)
-class _Address(_Stateless):
+class _Address(MatchBase):
     """A source or destination range. `full` writes the length even of a single address."""
 
     prefix: Prefix
@@ -177,7 +178,7 @@ class Destination(_Address):
 
 
 @dataclass(frozen=True, slots=True)
-class InInterface(_Stateless):
+class InInterface(MatchBase):
     """`-i`; a name ending in `+` stands for all that begin like it."""
 
     name: str
@@ -192,7 +193,7 @@ class InInterface(_Stateless):
 
 
 @dataclass(frozen=True, slots=True)
-class OutInterface(_Stateless):
+class OutInterface(MatchBase):
     """`-o`."""
 
     name: str
@@ -211,7 +212,7 @@ def _interface(pattern: str, name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Port(_Stateless):
+class _Port(MatchBase):
     """A port or a range of ports, both ends included."""
 
     first: int
@@ -231,6 +232,7 @@ class SourcePort(_Port):
     option: ClassVar[str] = "--sport"
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
+        x.pure = False
         return (self.first <= t.packet.flow.sport <= self.last) is not self.negated
 
 
@@ -245,7 +247,7 @@ class DestinationPort(_Port):
 
 
 @dataclass(frozen=True, slots=True)
-class CtState(_Stateless):
+class CtState(MatchBase):
     """`-m conntrack --ctstate`: the packet's state, or SNAT/DNAT when its connection is so translated."""
 
     states: tuple[str, ...]
@@ -258,8 +260,9 @@ class CtState(_Stateless):
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
         hit = t.ctstate in self.states
-        if not hit and self._nat and t.ct is not None:
-            hit = bool(t.ct.entry.nat & self._nat)
+        if not hit and self._nat:
+            x.pure = False
+            hit = t.ct is not None and bool(t.ct.entry.nat & self._nat)
         return hit is not self.negated
 
     def __str__(self) -> str:
@@ -272,7 +275,7 @@ class CtState(_Stateless):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark(_Stateless):
+class Mark(MatchBase):
     """`-m mark --mark value/mask`."""
 
     value: int
@@ -288,7 +291,7 @@ class Mark(_Stateless):
 
 
 @dataclass(frozen=True, slots=True)
-class AddrType(_Stateless):
+class AddrType(MatchBase):
     """`-m addrtype --src-type LOCAL` or `--dst-type LOCAL`: whether the address is one of the namespace's own.
 
     Simplified: LOCAL only, of the types of iptables-extensions(8); kube-proxy and CNI plug-ins use no other."""
@@ -306,90 +309,3 @@ class AddrType(_Stateless):
 
     def __str__(self) -> str:
         return f"-m addrtype {_not(self.negated)}--{self.side}-type LOCAL"
-
-
-@dataclass(frozen=True, slots=True)
-class Statistic(_Stateless):
-    """`-m statistic --mode random --probability p`: an independent draw for each packet that gets here."""
-
-    probability: float
-    stateful: ClassVar[bool] = True
-    _threshold: int = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.probability <= 1:
-            raise ValueError(f"a probability is between 0 and 1, not {self.probability}")
-        # lround(0x80000000 * p) by iptables, compared with 31 random bits by the kernel.
-        object.__setattr__(self, "_threshold", round(_HALF * self.probability))
-
-    def matches(self, t: "Traversal", x: "Xtables") -> bool:
-        return t.ns.random.getrandbits(31) < self._threshold
-
-    def __str__(self) -> str:
-        return f"-m statistic --mode random --probability {self.probability:.10f}"
-
-    @property
-    def saved(self) -> str:
-        return f"-m statistic --mode random --probability {self._threshold / _HALF:.11f}"
-
-
-@dataclass(frozen=True, slots=True)
-class RecentSet(_Stateless):
-    """`-m recent --set`: put the source address into a list, or renew it. Always matches."""
-
-    name: str
-    stateful: ClassVar[bool] = True
-
-    def matches(self, t: "Traversal", x: "Xtables") -> bool:
-        x.recent(self.name).stamp(t.packet.flow.src, t.now)
-        return True
-
-    def __str__(self) -> str:
-        return f"-m recent --name {self.name} --set"
-
-    @property
-    def saved(self) -> str:
-        return f"-m recent --set --name {quoted(self.name)} --mask 255.255.255.255 --rsource"
-
-
-@dataclass(frozen=True, slots=True)
-class RecentCheck(_Stateless):
-    """`-m recent --rcheck --seconds n [--reap]`: whether the source was put into the list in the last `seconds`; with
-    `reap` entries that are older are thrown out at the same time."""
-
-    name: str
-    seconds: int
-    reap: bool = True
-    stateful: ClassVar[bool] = True
-
-    def matches(self, t: "Traversal", x: "Xtables") -> bool:
-        return x.recent(self.name).seen(t.packet.flow.src, t.now - self.seconds * 1_000_000_000, self.reap)
-
-    def __str__(self) -> str:
-        reap = " --reap" if self.reap else ""
-        return f"-m recent --name {self.name} --rcheck --seconds {self.seconds}{reap}"
-
-    @property
-    def saved(self) -> str:
-        reap = " --reap" if self.reap else ""
-        options = f"--rcheck --seconds {self.seconds}{reap} --name {quoted(self.name)}"
-        return f"-m recent {options} --mask 255.255.255.255 --rsource"
-
-
-@dataclass(frozen=True, slots=True)
-class Nfacct(_Stateless):
-    """`-m nfacct`: counts packets and bytes under a name of its own (nfacct(8)). Always matches."""
-
-    name: str
-    stateful: ClassVar[bool] = True
-
-    def matches(self, t: "Traversal", x: "Xtables") -> bool:
-        x.nfacct(self.name).add(1, t.packet.size)
-        return True
-
-    def __str__(self) -> str:
-        return f"-m nfacct --nfacct-name {self.name}"
-
-    @property
-    def saved(self) -> str:
-        return f"-m nfacct --nfacct-name  {self.name}"  # two blanks: libxt_nfacct.c prints it so

@@ -9,8 +9,10 @@ Theory of operation::
                               FAILED <--------------------------3 probes, 1 s-----------------------------+
 
 In INCOMPLETE packets wait; in STALE, DELAY and PROBE they go to the old address. In FAILED the waiting packets' senders
-are told: host unreachable, about 3 s after the first of them. Not modelled: confirmation by TCP progress, the random
-15 to 45 s around 30 s, garbage collection, IPv6 neighbour discovery (IPv6 neighbours are permanent).
+are told: host unreachable, about 3 s after the first of them. Who asks for us becomes STALE: its address is known, but
+not whether it hears us. Not modelled: confirmation by TCP progress, the random 15 to 45 s around 30 s, the time for
+which an address is locked after a change, garbage collection, IPv6 neighbour discovery (IPv6 neighbours are permanent).
+The queue's limit counts bytes of frames, not of socket buffers.
 """
 
 from enum import Enum
@@ -103,19 +105,35 @@ class Neighbour:
             ns.icmp_error(packet, 3, 1, now)
             ns.drop(packet, Hook.POSTROUTING, DropReason.NEIGH_FAILED, now, self.device)
 
-    def confirmed(self, mac: bytes, now: int) -> None:
-        """An answer came: send what waited."""
+    def answered(self, mac: bytes, now: int) -> None:
+        """It said where it is because we asked."""
         ns = self.device.ns
-        moved = mac != self.mac
-        self.mac, self.state, self.probes = mac, State.REACHABLE, 0
         ns.timers.arm(self, now + ns.sysctl.neigh_reachable_ns)
+        self._found(mac, State.REACHABLE, now)
+
+    def asked(self, mac: bytes, now: int) -> None:
+        """It said where it is because it wants something (neigh_update with NUD_STALE)."""
+        if mac != self.mac or self.state in (State.INCOMPLETE, State.FAILED):
+            self.deadline_ns = 0
+            self._found(mac, State.STALE, now)
+
+    def _found(self, mac: bytes, state: State, now: int) -> None:
+        moved = mac != self.mac
+        self.mac, self.state, self.probes = mac, state, 0
         if moved:
-            ns.changed()
+            self.device.ns.changed()
         waiting, self.queue, self.queued = self.queue, [], 0
-        macs = mac + self.device.mac
         for packet in waiting:
-            packet.macs = macs
+            packet.macs = mac + self.device.mac
+            self.use(now)
             self.device.transmit(packet, now)
+
+    def use(self, now: int) -> None:
+        """A packet is sent to it: an address that is in doubt will be verified."""
+        if self.state is State.STALE:
+            ns = self.device.ns
+            self.state = State.DELAY
+            ns.timers.arm(self, now + ns.sysctl.neigh_delay_first_probe_ns)
 
     def hold(self, packet: Packet, now: int) -> None:
         """Keep a packet until the address is known; the oldest ones go when there are too many."""
@@ -163,9 +181,7 @@ class Neighbours:
         if entry.state is State.INCOMPLETE:
             entry.hold(packet, now)
             return None
-        if entry.state is State.STALE:
-            entry.state = State.DELAY
-            self._ns.timers.arm(entry, now + self._ns.sysctl.neigh_delay_first_probe_ns)
+        entry.use(now)
         return entry.mac
 
     def received(self, device: "Device", message: ArpMessage, now: int) -> None:
@@ -175,17 +191,19 @@ class Neighbours:
         if entry is None and mine and message.op == _REQUEST:
             entry = self._entries[device, message.sender_ip] = Neighbour(device, message.sender_ip)
         if entry is not None and entry.state is not State.PERMANENT:
-            entry.confirmed(message.sender_mac, now)
+            learn = entry.asked if message.op == _REQUEST else entry.answered
+            learn(message.sender_mac, now)
         if mine and message.op == _REQUEST:
             send_arp(device, _REPLY, message.sender_mac, message.sender_mac, message.sender_ip, now)
 
-    def forget(self, device: "Device") -> None:
+    def forget(self, device: "Device", now: int) -> None:
         """The device is gone, and so is what waited for its neighbours."""
+        self._fixed.pop(device, None)
         for key in [key for key in self._entries if key[0] is device]:
             entry = self._entries.pop(key)
             entry.deadline_ns = 0
             for packet in entry.queue:
-                self._ns.drop(packet, Hook.POSTROUTING, DropReason.DEVICE_DOWN, 0, device)
+                self._ns.drop(packet, Hook.POSTROUTING, DropReason.DEVICE_DOWN, now, device)
 
     @property
     def waiting(self) -> int:

@@ -1,18 +1,18 @@
 """Netfilter's functions at the hooks: conntrack, NAT, filter, confirm; and how they are enabled in a namespace.
 
-Called by `path.run` in the order of `hooks.py`. Rules are evaluated by `xtables`; what they decide is carried out here and in
-`nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __nf_conntrack_confirm), nf_nat_core.c (nf_nat_inet_fn,
-nf_nat_packet), net/ipv4/netfilter/nf_nat_... for errors about translated packets.
+Called by `path.run` in the order of `hooks.py`. Rules are evaluated by `xtables`; what they decide is carried out here
+and in `nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __nf_conntrack_confirm), nf_nat_core.c
+(nf_nat_inet_fn, nf_nat_packet), nf_nat_proto.c for errors about translated packets. Not modelled: the raw and mangle
+tables (NOTRACK), the security table.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from netsim.kernel import icmp, nat
 from netsim.kernel.conntrack import DST_NAT, ORIGINAL, SRC_NAT, Conntrack, Entry, Half
 from netsim.kernel.hooks import (
     ACCEPT,
     ESTABLISHED,
-    HOOK_NAMES,
     INVALID,
     NEW,
     RELATED,
@@ -20,26 +20,21 @@ from netsim.kernel.hooks import (
     Traversal,
     Verdict,
 )
-from netsim.kernel.targets import Dnat, Masquerade, Reject, Snat, Target
+from netsim.kernel.targets import Dnat, Masquerade, Snat, Target
 from netsim.kernel.xtables import Xtables
 from netsim.wire.packet import Flow, IcmpMessage
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
 
-_REJECT_CODES: Final = {
-    "icmp-net-unreachable": icmp.NET,
-    "icmp-host-unreachable": icmp.HOST,
-    "icmp-proto-unreachable": icmp.PROTOCOL,
-    "icmp-port-unreachable": icmp.PORT,
-    "icmp-admin-prohibited": icmp.ADMIN_PROHIBITED,
-}
-
 
 def enable_netfilter(ns: "Namespace") -> None:
-    """Register conntrack, nat and filter in a namespace, as loading the first rule does in Linux."""
+    """Register conntrack, nat and filter in a namespace, as loading the first rule does in Linux.
+
+    To be called before the namespace's devices are connected: `fastpath.receiver` looks whether there is conntrack."""
     ns.conntrack = Conntrack(ns.sysctl)
     ns.xtables = Xtables()
+    ns.xtables.changed = ns.changed
     ns.hooks = [
         (conntrack_in, nat_destination),  # PREROUTING
         (filter_table, nat_source, confirm),  # INPUT
@@ -61,10 +56,12 @@ def conntrack_in(t: Traversal) -> Verdict:
         if half is None or conntrack.reopens(half, packet):
             return _first_packet(t, conntrack, half)
         if not conntrack.update(half, packet, now):
-            t.ctstate = INVALID
-            return ACCEPT
-        if conntrack.kills(half, packet):
-            conntrack.remove(half.entry)
+            return _invalid(t)
+    elif icmp.is_error(
+        packet
+    ):  # made here, about a packet of that connection, and addressed as its sender knows it
+        t.ctstate, packet.ct = RELATED, None
+        return ACCEPT
     t.ct = packet.ct = half
     entry = half.entry
     t.ctstate = ESTABLISHED if entry.seen_reply or half.direction != ORIGINAL else NEW
@@ -81,31 +78,40 @@ def _first_packet(t: Traversal, conntrack: Conntrack, old: Half | None) -> Verdi
     if conntrack.full(t.now):
         return DropReason.CONNTRACK_TABLE_FULL
     half = conntrack.begin(t.packet, t.now)
-    t.ctstate = INVALID if half is None else NEW
+    if half is None:
+        return _invalid(t)
     t.ct = t.packet.ct = half
+    t.ctstate = NEW
     if t.ns.journeys:
-        detail = "no entry, packet is INVALID" if half is None else f"NEW {half.entry.text(t.now)}"
-        t.ns.tell(t.packet, t.now, "conntrack", detail, t.hook.name)
+        t.ns.tell(t.packet, t.now, "conntrack", f"NEW {half.entry.text(t.now)}", t.hook.name)
+    return ACCEPT
+
+
+def _invalid(t: Traversal) -> Verdict:
+    """Conntrack does not drop it, but leaves it alone: no entry and no NAT, as it came."""
+    t.ctstate = INVALID
+    if t.ns.journeys:
+        t.ns.tell(t.packet, t.now, "conntrack", "packet is INVALID", t.hook.name)
     return ACCEPT
 
 
 def _related(t: Traversal, conntrack: Conntrack) -> Verdict:
-    """An ICMP error about a tracked flow: undo that flow's translation outside and inside the error."""
-    message = t.packet.body
+    """An ICMP error about a tracked flow: undo that flow's translation outside and inside the error
+    (nf_conntrack_inet_error, nf_nat_icmp_reply_translation). A translated destination is named as the error's source,
+    whoever sent it: a traceroute through DNAT shows the Service's address for the hops behind."""
+    packet, message = t.packet, t.packet.body
     assert isinstance(message, IcmpMessage)
     inner = icmp.embedded_flow(message)
     answers = conntrack.lookup(inner.reverse(), t.now) if inner is not None else None
-    if inner is None or answers is None:
-        t.ctstate = INVALID
-        return ACCEPT
+    if inner is None or answers is None or packet.flow.dst != inner.src:
+        return _invalid(t)
     t.ctstate = RELATED
     entry = answers.entry
     sent = entry.original.flow if answers is entry.reply else entry.reply.flow
     if sent != inner:
-        packet = t.packet
-        source = sent.dst if packet.flow.src == inner.dst else packet.flow.src
-        packet.flow = Flow(source, sent.src, packet.flow.sport, packet.flow.dport, packet.flow.proto)
+        source = sent.dst if sent.dst != inner.dst else packet.flow.src
         packet.body = icmp.with_embedded_flow(message, sent)
+        _rewrite(t, packet.flow._replace(src=source, dst=sent.src), "related")
     return ACCEPT
 
 
@@ -120,7 +126,7 @@ def nat_destination(t: Traversal) -> Verdict:
             entry.nat_done |= DST_NAT
             target = _nat_rules(t)
             if type(target) is Dnat:
-                nat.dnat(entry, target.address, target.port or None)
+                nat.dnat(entry, target.address, target.port)
         if entry.nat & DST_NAT:
             _rewrite(t, nat.with_destination(t.packet.flow, entry.original.rewritten), "dnat")
     elif entry.nat & SRC_NAT:
@@ -152,11 +158,12 @@ def _choose_source(t: Traversal, entry: Entry) -> bool:
     assert ns.conntrack is not None
     target = _nat_rules(t)
     if type(target) is Masquerade:
-        return nat.masquerade(ns, entry, t.out_dev, target.random_fully, t.now)
+        assert t.out_device is not None  # POSTROUTING only, as iptables sees to
+        return nat.masquerade(ns, entry, t.out_device, target.random_fully, t.now)
     if type(target) is Snat:
-        return nat.snat(ns, entry, target.address, target.port or None, False, t.now)
-    if entry.nat and ns.conntrack.lookup(entry.reply.flow, t.now) is not None:
-        return nat.snat(ns, entry, entry.reply.flow.dst, None, False, t.now)
+        return nat.snat(ns, entry, target.address, target.port, False, t.now)
+    if ns.conntrack.lookup(entry.reply.flow, t.now) is not None:
+        return nat.snat(ns, entry, entry.reply.flow.dst, 0, False, t.now)
     return True
 
 
@@ -169,31 +176,13 @@ def _rewrite(t: Traversal, flow: Flow, kind: str) -> None:
 
 def _nat_rules(t: Traversal) -> Target | None:
     assert t.ns.xtables is not None
-    target = t.ns.xtables.evaluate("nat", HOOK_NAMES[t.hook], t)
-    if t.trace:
-        _tell_rules(t)
-    return target
+    return t.ns.xtables.nat(t)
 
 
 def filter_table(t: Traversal) -> Verdict:
     """INPUT, FORWARD, OUTPUT: the filter table."""
     assert t.ns.xtables is not None
-    verdict = t.ns.xtables.evaluate("filter", HOOK_NAMES[t.hook], t)
-    if t.trace:
-        _tell_rules(t)
-    if verdict is None:
-        return ACCEPT
-    if type(verdict) is Reject:
-        icmp.send_error(t.ns, t.packet, icmp.UNREACHABLE, _REJECT_CODES.get(verdict.type, icmp.PORT), t.now)
-        return DropReason.NETFILTER_REJECT
-    return DropReason.NETFILTER_DROP
-
-
-def _tell_rules(t: Traversal) -> None:
-    """For a journey: the rules that matched."""
-    while t.trace:
-        hit = t.trace.pop(0)
-        t.ns.tell(t.packet, t.now, "rule", f"{hit.table}: -A {hit.chain} {hit.text}", t.hook.name)
+    return t.ns.xtables.filter(t)
 
 
 def confirm(t: Traversal) -> Verdict:
@@ -207,4 +196,3 @@ def confirm(t: Traversal) -> Verdict:
     if t.ns.journeys:
         t.ns.tell(t.packet, t.now, "conntrack", f"confirmed {half.entry.text(t.now)}", t.hook.name)
     return ACCEPT
-

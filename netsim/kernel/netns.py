@@ -135,12 +135,14 @@ class Namespace:
         self.devices[device.name] = device
         self.changed()
 
-    def remove_device(self, name: str) -> None:
-        """Take a device away with its routes and neighbours."""
+    def remove_device(self, name: str, now: int) -> None:
+        """Take a device away with its addresses, routes and neighbours."""
         device = self.devices.pop(name)
-        for route in [route for route in self.routes if route.device is device]:
-            self.routes.remove(route.prefix)
-        self.neighbours.forget(device)
+        device.up = False
+        for address in [address for address, owner in self.addresses.items() if owner is device]:
+            del self.addresses[address]
+        self.routes.forget(device)
+        self.neighbours.forget(device, now)
         self.changed()
 
     def add_address(self, address: Address, device: Device | None) -> None:
@@ -175,7 +177,7 @@ class Namespace:
         route = self.routes.lookup(destination)
         if route is None or route.device is None:
             return None
-        return route.source if route.source is not None else self._address_of(route.device, len(destination))
+        return route.source if route.source is not None else self.address_of(route.device, len(destination))
 
     def mtu_for(self, destination: Address) -> int:
         """The MTU towards a destination, bytes."""
@@ -184,7 +186,8 @@ class Namespace:
             return 65536
         return route.device.mtu
 
-    def _address_of(self, device: Device, family: int) -> Address | None:
+    def address_of(self, device: Device, family: int) -> Address | None:
+        """A device's own address, or else the namespace's first one, of 4 or 16 bytes (inet_select_addr)."""
         for address, owner in self.addresses.items():
             if owner is device and len(address) == family:
                 return address
@@ -195,7 +198,7 @@ class Namespace:
         """A packet made here starts its way; an error known at once is returned."""
         return path.output(self, packet, now)
 
-    def icmp_error(self, packet: Packet, type: int, code: int, now: int) -> None:  # noqa: A002 - RFC 792
+    def icmp_error(self, packet: Packet, type: int, code: int, now: int) -> None:
         """Tell the sender of a packet what went wrong with it."""
         icmp.send_error(self, packet, type, code, now)
 
@@ -208,7 +211,8 @@ class Namespace:
         self.drops[where, reason] += 1
         packet.ct = None
         for subscriber in self.drop_subscribers:
-            subscriber(Dropped(now, self.name, where, reason, packet.flow, packet.uid, device.name if device else ""))
+            name = device.name if device else ""
+            subscriber(Dropped(now, self.name, where, reason, packet.flow, packet.uid, name))
         if self.journeys:
             self.tell(packet, now, "drop", f"{reason.name}: {reason.value}", where)
 
@@ -232,7 +236,7 @@ class Cost:
 
     __slots__ = ()
 
-    def forward_ns(self, new: bool, visited: int) -> int:  # noqa: ARG002 - the free model needs neither
+    def forward_ns(self, new: bool, visited: int) -> int:
         """Nanoseconds for a forwarded or locally handled packet."""
         return 0
 
@@ -244,4 +248,3 @@ def _sockets(ns: Namespace) -> "Sockets":
     from netsim.kernel.sockets import Sockets
 
     return Sockets(ns)
-

@@ -7,21 +7,24 @@
                                   no --> route --> FORWARD --> POSTROUTING --> neighbour --> transmit
     output --> route --> OUTPUT --> (route again after DNAT) ----^
 
-Called by devices (`receive`) and sockets (`output`); nothing here waits or schedules: what takes simulated time is handed to
-the device as the moment at which transmission may start. Sources: net/ipv4/ip_input.c, ip_forward.c, ip_output.c.
-Packets of established flows usually take the remembered way of `fastpath.py`, which must give the same result; a
-property test holds them together. Not modelled: fragmentation (every packet has DF set), multicast, policy routing.
+Called by devices (`receive`) and sockets (`output`); nothing here waits or schedules: what takes simulated time is
+handed to the device as the moment at which transmission may start. Sources: net/ipv4/ip_input.c, ip_forward.c,
+ip_output.c. Packets of established flows usually take the remembered way of `fastpath.py`, which must give the same
+result; a property test holds them together. Not modelled: fragmentation (every packet has DF set), multicast, policy
+routing, martian addresses (as with route_localnet=1, which kube-proxy sets).
 """
 
 from typing import TYPE_CHECKING
 
 from netsim.kernel import icmp
 from netsim.kernel.conntrack import Path
+from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.errno import Errno
 from netsim.kernel.hooks import ESTABLISHED, NEW, STOLEN, DropReason, Hook, Traversal
 from netsim.kernel.neighbour import NextHop
 from netsim.kernel.routing import Route, RouteKind
-from netsim.wire.packet import ICMP, TCP, UDP, ArpMessage, Packet
+from netsim.wire import parse
+from netsim.wire.packet import ICMP, TCP, UDP, ArpMessage, Packet, RawBody
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
@@ -73,18 +76,18 @@ def forward(t: Traversal) -> None:
     if not ns.sysctl.ip_forward:
         ns.drop(packet, Hook.FORWARD, DropReason.IP_NOT_FORWARDING, now, t.in_device)
         return
+    if not choose_device(t, Hook.FORWARD):
+        return
     if packet.ttl <= 1:
         ns.icmp_error(packet, icmp.TIME_EXCEEDED, 0, now)
         ns.drop(packet, Hook.FORWARD, DropReason.IP_TTL_EXPIRED, now, t.in_device)
         return
-    if not choose_device(t, Hook.FORWARD):
-        return
-    packet.ttl -= 1
     assert t.out_device is not None
     if packet.size > t.out_device.mtu + _FRAME_HEADER:
         icmp.send_too_big(ns, packet, t.out_device.mtu, now)
         ns.drop(packet, Hook.FORWARD, DropReason.PKT_TOO_BIG, now, t.out_device)
         return
+    packet.ttl -= 1
     if run(t, Hook.FORWARD):
         leave(t)
 
@@ -107,14 +110,21 @@ def output(ns: "Namespace", packet: Packet, now: int) -> Errno | None:
     if not run(t, Hook.OUTPUT):
         return None
     if packet.flow.dst != destination and not choose_device(t, Hook.OUTPUT):
-        return Errno.ENETUNREACH
+        return _errno(ns, packet)
+    assert t.out_device is not None
+    if packet.size > t.out_device.mtu + _FRAME_HEADER:
+        ns.drop(packet, Hook.OUTPUT, DropReason.PKT_TOO_BIG, now, t.out_device)
+        return Errno.EMSGSIZE
     leave(t)
     return None
 
 
 def _errno(ns: "Namespace", packet: Packet) -> Errno:
+    """What a sender without a way is told (fib_props in net/ipv4/fib_semantics.c)."""
     route = ns.routes.lookup(packet.flow.dst)
-    return Errno.EHOSTUNREACH if route is not None else Errno.ENETUNREACH
+    if route is None:
+        return Errno.ENETUNREACH
+    return Errno.EINVAL if route.kind is RouteKind.BLACKHOLE else Errno.EHOSTUNREACH
 
 
 def choose_device(t: Traversal, hook: Hook) -> bool:
@@ -126,8 +136,8 @@ def choose_device(t: Traversal, hook: Hook) -> bool:
         t.out_device = hop.device
         return True
     if ns.is_local(destination):
-        t.out_device = ns.devices.get("lo")
-        return t.out_device is not None
+        t.out_device = ns.devices["lo"]
+        return True
     route = ns.routes.lookup(destination)
     if route is not None and route.kind is RouteKind.UNICAST:
         t.out_device = route.device
@@ -156,9 +166,11 @@ def leave(t: Traversal) -> None:
     ns, packet, device = t.ns, t.packet, t.out_device
     assert device is not None
     if device.name == "lo":
+        if ns.journeys:
+            ns.tell(packet, t.now, "transmit", "", device.name)
         device.transmit(packet, t.now)  # the packet keeps its entry: PREROUTING will not look it up again
         return
-    packet.ct = None
+    packet.ct, packet.mark = None, 0  # notes of this namespace, not part of the packet (skb_scrub_packet)
     destination = packet.flow.dst
     hop = ns.next_hops.get(destination)
     if hop is None or hop.device is not device:
@@ -168,7 +180,8 @@ def leave(t: Traversal) -> None:
     packet.macs = hop.macs
     cost_ns = ns.cost.forward_ns(t.ctstate is NEW, t.visited) if ns.hooks[Hook.POSTROUTING] else 0
     if ns.journeys:
-        ns.tell(packet, t.now + cost_ns, "transmit", f"{t.visited} rules visited" if t.visited else "", device.name)
+        visited = f"{t.visited} rules visited" if t.visited else ""
+        ns.tell(packet, t.now + cost_ns, "transmit", visited, device.name)
     elif t.ctstate is ESTABLISHED and t.in_device is not None and t.ct is not None:
         _remember(t, device, cost_ns)
     device.transmit(packet, t.now + cost_ns)
@@ -192,9 +205,9 @@ def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
     """Established: netfilter will say the same of the next packet, so keep the answer."""
     half = t.ct
     if half.path is not None:
-        half.packets += half.path.packets
-        half.bytes += half.path.bytes
         half.path.settle()
+    if half.entry.state == TcpState.ESTABLISHED and not half.entry.assured:
+        return  # picked up in the middle: the next packet still changes the entry
     path = half.path = Path(t.ns.generation, t.in_device, device, t.packet)
     path.cost_ns = cost_ns
     if t.ns.xtables is not None:
@@ -208,6 +221,13 @@ def deliver(t: Traversal) -> None:
     if ns.journeys:
         ns.tell(packet, now, "deliver", repr(packet.body))
     protocol = packet.flow.proto
+    if type(packet.body) is RawBody and protocol in (TCP, UDP, ICMP):
+        # A user's own packet: understand it now, or drop it as Linux does.
+        understood = parse.transport(packet)
+        if understood is None:
+            ns.drop(packet, Hook.INPUT, DropReason.IP_MALFORMED, now, t.in_device)
+            return
+        packet.body = understood
     if protocol in (TCP, UDP):
         reason = ns.sockets.deliver(packet, now)
     elif protocol == ICMP:

@@ -34,10 +34,8 @@ class Route:
     protocol: str = "static"
 
     def __str__(self) -> str:
-        full = self.prefix.length == len(self.prefix.address) * 8
-        where = "default" if self.prefix.length == 0 else str(self.prefix).split("/")[0] if full else str(self.prefix)
         words = [] if self.kind is RouteKind.UNICAST else [self.kind.value]
-        words.append(where)
+        words.append(_destination_text(self.prefix))
         if self.gateway is not None:
             words += ["via", ip_text(self.gateway)]
         if self.device is not None:
@@ -50,11 +48,18 @@ class Route:
         return " ".join(words)
 
 
+def _destination_text(prefix: Prefix) -> str:
+    if prefix.length == 0:
+        return "default"
+    host = prefix.length == len(prefix.address) * 8
+    return ip_text(prefix.address) if host else str(prefix)
+
+
 class Routes:
     """The main table of one namespace.
 
-    `shared` is a table that many namespaces have in common (a pod network's routes to every node): asked as well, and its
-    routes name no device, because that is found by routing to their gateway (recursive next hop).
+    `shared` is a table that many namespaces have in common (a pod network's routes to every node): asked as well, and
+    its routes name no device, because that is found by routing to their gateway (recursive next hop).
     """
 
     __slots__ = ("_by_length", "_cache", "shared")
@@ -78,6 +83,13 @@ class Routes:
         table.pop(_network(prefix.address, prefix.length), None)
         self._cache.clear()
 
+    def forget(self, device: "Device") -> None:
+        """A device is gone, and its routes with it."""
+        for table in self._by_length.values():
+            for network in [network for network, route in table.items() if route.device is device]:
+                del table[network]
+        self._cache.clear()
+
     def lookup(self, destination: Address) -> Route | None:
         """The route of the longest matching prefix."""
         try:
@@ -97,7 +109,9 @@ class Routes:
         if route.device is not None or route.gateway is None:
             return route
         via = self.lookup(route.gateway)
-        return None if via is None else replace(route, device=via.device, source=route.source or via.source)
+        if via is None or via.device is None:
+            return None
+        return replace(route, device=via.device, source=route.source or via.source)
 
     def forget_cached(self) -> None:
         """The shared table has changed."""
@@ -114,7 +128,9 @@ class Routes:
     def __iter__(self) -> Iterator[Route]:
         """Routes as `ip route` lists them: shortest prefix first, then by address."""
         tables = [self, self.shared] if self.shared is not None else [self]
-        found = [route for t in tables for by_network in t._by_length.values() for route in by_network.values()]
+        found = [
+            r for table in tables for by_network in table._by_length.values() for r in by_network.values()
+        ]
         routes = [full for route in found if (full := self._with_device(route)) is not None]
         return iter(sorted(routes, key=lambda r: (r.prefix.length != 0, r.prefix.address, r.prefix.length)))
 

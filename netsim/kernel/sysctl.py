@@ -20,7 +20,6 @@ class Sysctl:
     tcp_max_syn_backlog: int = 4096
     somaxconn: int = 4096
     ip_local_port_range: tuple[int, int] = (32768, 60999)
-    # 1000 messages a second in all, bursts of 50 (net.ipv4.icmp_msgs_per_sec, icmp_msgs_burst).
     nf_conntrack_max: int = 262144
     nf_conntrack_tcp_timeout_established_ns: int = 432_000 * S
     nf_conntrack_tcp_timeout_close_wait_ns: int = 60 * S

@@ -131,10 +131,10 @@ class SetMark(Target):
 
 @dataclass(frozen=True, slots=True)
 class Dnat(Target):
-    """`-j DNAT --to-destination`: send the connection there; port None keeps the port."""
+    """`-j DNAT --to-destination`: send the connection there; port 0 keeps the port."""
 
     address: Address
-    port: int | None = None
+    port: int = 0
 
     def __str__(self) -> str:
         return f"-j DNAT --to-destination {_place(self.address, self.port)}"
@@ -142,10 +142,10 @@ class Dnat(Target):
 
 @dataclass(frozen=True, slots=True)
 class Snat(Target):
-    """`-j SNAT --to-source`: let the connection come from there; port None keeps the port where it is free."""
+    """`-j SNAT --to-source`: let the connection come from there; port 0 keeps the port where it is free."""
 
     address: Address
-    port: int | None = None
+    port: int = 0
 
     def __str__(self) -> str:
         return f"-j SNAT --to-source {_place(self.address, self.port)}"
@@ -168,5 +168,5 @@ DROP: Final = Drop()
 RETURN: Final = Return()
 
 
-def _place(address: Address, port: int | None) -> str:
-    return ip_text(address) if port is None else endpoint_text(address, port)
+def _place(address: Address, port: int) -> str:
+    return endpoint_text(address, port) if port else ip_text(address)

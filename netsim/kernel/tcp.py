@@ -58,8 +58,7 @@ class TcpHandler(Protocol):
         """Both directions are closed in order (the port may still be in TIME_WAIT)."""
 
     def failed(self, conn: "TcpConnection", errno: Errno, now: int) -> None:
-        """The connection could not be made, was reset or timed out. For an error known at once (no route, no port)
-        this is called before `connect` returns."""
+        """The connection could not be made, was reset or timed out; never called before `connect` has returned."""
 
 
 class Orphan:
@@ -105,6 +104,7 @@ class TcpConnection:
         "buffer_seq",
         "cwnd",
         "deadline_ns",
+        "doomed",
         "dupacks",
         "fin_queued",
         "fin_unread",
@@ -196,6 +196,7 @@ class TcpConnection:
         self.keepalive: tuple[int, int, int] | None = None
         self.user_timeout_ns = 0
         self.soft_error: Errno | None = None
+        self.doomed: Errno | None = None
 
     # ------------------------------------------------------------------ system calls
     def send(self, data: bytes, now: int) -> Errno | None:
@@ -304,7 +305,7 @@ class TcpConnection:
                 tcp_input.segment_arrives(self, segment, now)
                 return
             self._all_acknowledged(segment.ack, now)
-        elif not payload:
+        elif not payload or self.snd_nxt != self.snd_end:
             tcp_input.segment_arrives(self, segment, now)
             return
         self.snd_wnd = segment.window << self.snd_wscale
@@ -345,7 +346,7 @@ class TcpConnection:
         if too_big:
             tcp_output.mtu_changed(self, now)
         elif self.state is State.SYN_SENT or (self.state is State.SYN_RECEIVED and self.listener is None):
-            self.fail(errno, now)
+            self.doom(errno, now)
         elif self.state is State.SYN_RECEIVED:
             self.kill(now)
         else:
@@ -371,6 +372,11 @@ class TcpConnection:
         """The connection vanishes and the application is told."""
         self.kill(now)
         self.handler.failed(self, errno, now)
+
+    def doom(self, errno: Errno, now: int) -> None:
+        """Fail at this very time, but only after whatever is running now (such as `connect`) has returned."""
+        self.doomed = errno
+        self.arm(max(now, 1))
 
     def arm(self, at: int) -> None:
         """Make sure that `expired` is called no later than `at`."""

@@ -50,6 +50,9 @@ def rtt_sample(conn: "TcpConnection", rtt_ns: int) -> None:
 
 def expired(conn: "TcpConnection", now: int) -> None:
     """See which timer is due, serve it, arm the next."""
+    if conn.doomed is not None:
+        conn.fail(conn.doomed, now)
+        return
     if conn.ack_at and conn.ack_at <= now:
         tcp_output.send_ack(conn, now)
     if conn.rto_at and conn.rto_at <= now:

@@ -6,13 +6,15 @@ Called by the hook functions of `netfilter.py` (`nat`, `filter`), by dataplanes 
 An evaluation follows Linux: rule by rule, into chains and back, until something final is said or the policy of the
 built-in chain applies. `Traversal.visited` grows by the number of rules that Linux would have looked at, which is what
 the crossing costs in simulated time (`xtables_cost.py`); the walk itself looks only at rules that may match
-(`xtables_chain.py`), so wall time does not grow with the number of Services.
+(`xtables_chain.py`), and is remembered for packets of the same kind (`xtables_memo.py`), so wall time does not grow
+with the number of Services.
 
 Sources: net/ipv4/netfilter/ip_tables.c (`ipt_do_table`), net/netfilter/xt_recent.c of Linux 6.8; iptables-restore(8).
 Simplified: no `-g` (goto); an empty built-in chain with policy ACCEPT does not count packets.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel import reject
@@ -21,7 +23,9 @@ from netsim.kernel.journey import RuleHit
 from netsim.kernel.targets import ACCEPT, DROP, Dnat, Kind, Masquerade, Reject, Snat, Target
 from netsim.kernel.xtables_chain import Chain, Rule, Table
 from netsim.kernel.xtables_cost import traversal_ns
-from netsim.kernel.xtables_recent import RecentList
+from netsim.kernel.xtables_counter import Counter
+from netsim.kernel.xtables_memo import Fork, Key, Leaf, Memo
+from netsim.kernel.xtables_recent import RecentList, RecentLists
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import Traversal
@@ -35,29 +39,10 @@ BUILTIN: Final[Mapping[str, tuple[str, ...]]] = {
 # The built-in chain of a hook, by the hook's number.
 _CHAIN_AT: Final = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 _POLICY: Final = -1  # the counter of a chain's policy stands before those of its rules
-_JUMP, _RETURN, _FINAL = Kind.JUMP, Kind.RETURN, Kind.FINAL
 
 
 class XtablesError(ValueError):
     """A change that iptables would refuse; the message is what it would say."""
-
-
-class Counter:
-    """Packets and bytes that a rule matched in one namespace."""
-
-    __slots__ = ("bytes", "packets")
-
-    def __init__(self) -> None:
-        self.packets = 0
-        self.bytes = 0
-
-    def add(self, packets: int, size: int) -> None:
-        """Count packets of `size` bytes in all."""
-        self.packets += packets
-        self.bytes += size
-
-    def __repr__(self) -> str:
-        return f"[{self.packets}:{self.bytes}]"
 
 
 def _nobody() -> None:
@@ -70,13 +55,17 @@ class Xtables:
     `changed` is called after every change of rules."""
 
     __slots__ = (
+        "_answers",
         "_counters",
+        "_draws",
+        "_ends",
         "_hits",
+        "_memo",
         "_nfacct",
         "_recent",
-        "_recent_uses",
         "_traversal",
         "changed",
+        "pure",
         "tables",
     )
 
@@ -87,11 +76,17 @@ class Xtables:
         }
         self.changed: Callable[[], None] = _nobody
         self._counters: dict[tuple[str, str], dict[int, Counter]] = {}
-        self._recent: dict[str, RecentList] = {}
-        self._recent_uses: dict[str, int] = {}
+        self._recent = RecentLists()
         self._nfacct: dict[str, Counter] = {}
+        self._memo = Memo()
+        # The traversal being evaluated, and the ends of its walks so far.
         self._traversal: Traversal | None = None
+        self._ends: list[Leaf] = []
+        # The walk being made: draws answered beforehand, draws met, rules hit, whether it may be remembered.
+        self._answers: Sequence[bool] = ()
+        self._draws: list[tuple[int, bool]] = []
         self._hits: list[Counter] = []
+        self.pure = True
 
     # ------------------------------------------------------------------ evaluation
     def nat(self, t: "Traversal") -> Target | None:
@@ -110,29 +105,65 @@ class Xtables:
         return DropReason.NETFILTER_DROP
 
     def evaluate(self, table: str, chain: str, t: "Traversal") -> Target | None:
-        """The verdict of a built-in chain on a packet: Drop, Reject, Dnat, Snat, Masquerade, or None to let it pass.
+        """The verdict of a chain on a packet: Drop, Reject, Dnat, Snat, Masquerade, or None to let it pass.
 
         MARK targets change `t.packet.mark`; `t.visited` and, where a journey is followed, `t.trace` grow."""
-        chains = self.tables[table]
-        entry = chains[chain]
+        entry = self.tables[table][chain]
         if not entry.rules and entry.policy == "ACCEPT":
             return None
         if t is not self._traversal:
             self._traversal = t
-            self._hits = []
-        verdict = self._walk(table, chains, entry, t)
+            self._ends = []
+        if t.trace is not None:
+            return self._explore(table, entry, t, (), None).verdict
+        ns, packet, memo = t.ns, t.packet, self._memo
+        if memo.generation != ns.generation:
+            memo.forget()
+            memo.generation = ns.generation
+        src, dst, _, dport, proto = packet.flow
+        key = (table, chain, src, dst, dport, proto, t.ctstate, packet.mark, t.in_device, t.out_device)
+        node = memo.roots.get(key)
+        answers = []
+        while type(node) is Fork:
+            answer = ns.random.getrandbits(31) < node.threshold
+            answers.append(answer)
+            node = node.yes if answer else node.no
+        if type(node) is not Leaf:
+            return self._explore(table, entry, t, answers, key).verdict
+        t.visited += node.visited
+        packet.mark = node.mark
+        node.packets += 1
+        node.bytes += packet.size
+        self._ends.append(node)
+        return node.verdict
+
+    def _explore(
+        self, table: str, entry: Chain, t: "Traversal", answers: Sequence[bool], key: Key | None
+    ) -> Leaf:
+        """Walk through the rules, with the first draws already answered; remember the way under `key`."""
+        self.pure = True
+        self._answers, self._draws, self._hits = answers, [], []
+        before = t.visited
+        verdict = self._walk(table, self.tables[table], entry, t)
         if verdict is None:
-            self._count(table, chain, _POLICY, t.packet.size)
-            return DROP if entry.policy == "DROP" else None
-        return None if verdict == ACCEPT else verdict
+            self._hit(table, entry.name, _POLICY)
+            verdict = DROP if entry.policy == "DROP" else ACCEPT
+        leaf = Leaf(
+            None if verdict == ACCEPT else verdict, t.visited - before, t.packet.mark, tuple(self._hits)
+        )
+        leaf.packets, leaf.bytes = 1, t.packet.size
+        if key is not None and self.pure:
+            self._memo.insert(key, self._draws, leaf)
+        else:
+            leaf.settle()
+        self._ends.append(leaf)
+        return leaf
 
     def _walk(self, table: str, chains: dict[str, Chain], chain: Chain, t: "Traversal") -> Target | None:
         """Go through a chain; None when it has nothing final to say."""
-        packet = t.packet
-        program = chain.program
-        steps = program.steps
+        steps = chain.program.steps
         passed = 0  # rules of this chain counted as visited so far
-        for position in program.candidates(packet.flow):
+        for position in chain.program.candidates(t.packet.flow):
             tests, target = steps[position]
             for test in tests:
                 if not test.matches(t, self):
@@ -140,34 +171,39 @@ class Xtables:
             else:
                 t.visited += position + 1 - passed
                 passed = position + 1
-                self._count(table, chain.name, position, packet.size)
+                self._hit(table, chain.name, position)
                 if t.trace is not None:
                     self._tell(table, chain, position, t)
                 if target is None:
                     continue
                 kind = target.kind
-                if kind is _JUMP:
+                if kind is Kind.JUMP:
                     verdict = self._walk(table, chains, _destination(table, chains, target), t)
                     if verdict is not None:
                         return verdict
-                elif kind is _FINAL:
+                elif kind is Kind.FINAL:
                     return target
-                elif kind is _RETURN:
+                elif kind is Kind.RETURN:
                     return None
                 else:
-                    target.change(packet)
+                    target.change(t.packet)
         t.visited += len(steps) - passed
         return None
 
-    def _count(self, table: str, chain: str, position: int, size: int) -> None:
+    def draw(self, threshold: int, rng: Random) -> bool:
+        """A random decision of the walk: whether 31 random bits are below the threshold."""
+        met = len(self._draws)
+        answer = self._answers[met] if met < len(self._answers) else rng.getrandbits(31) < threshold
+        self._draws.append((threshold, answer))
+        return answer
+
+    def _hit(self, table: str, chain: str, position: int) -> None:
         cells = self._counters.get((table, chain))
         if cells is None:
             cells = self._counters[table, chain] = {}
         counter = cells.get(position)
         if counter is None:
             counter = cells[position] = Counter()
-        counter.packets += 1
-        counter.bytes += size
         self._hits.append(counter)
 
     @staticmethod
@@ -181,20 +217,22 @@ class Xtables:
     # ------------------------------------------------------------------ counters and lists
     def counters(self, table: str, chain: str) -> list[Counter]:
         """One counter per rule of a chain, in order; zero where nothing matched yet. Not live."""
+        self._memo.settle()
         cells = self._counters.get((table, chain), {})
         return [cells.get(position) or Counter() for position in range(len(self.tables[table][chain].rules))]
 
     def policy_counter(self, table: str, chain: str) -> Counter:
         """Packets that reached the end of a built-in chain."""
+        self._memo.settle()
         return self._counters.get((table, chain), {}).get(_POLICY) or Counter()
 
     def counting(self, t: "Traversal") -> Callable[[int, int], None] | None:
         """A function that counts further packets on all rules that this traversal has matched; None if it met none.
 
         For the remembered way of an established flow, whose packets are not evaluated one by one."""
-        if t is not self._traversal or not self._hits:
+        if t is not self._traversal or not self._ends:
             return None
-        hits = tuple(self._hits)
+        hits = [counter for end in self._ends for counter in end.hits]
 
         def count(packets: int, size: int) -> None:
             for counter in hits:
@@ -210,11 +248,14 @@ class Xtables:
         return counter
 
     def recent(self, name: str) -> RecentList:
-        """The recent list of a name; made on first use, gone with the last rule that names it."""
-        found = self._recent.get(name)
-        if found is None:
-            found = self._recent[name] = RecentList()
-        return found
+        """The recent list of a name."""
+        return self._recent.get(name)
+
+    def scratch(self) -> "Xtables":
+        """The same rules with counters at zero and empty recent lists, for trying things out. Not to be changed."""
+        twin = Xtables()
+        twin.tables = self.tables
+        return twin
 
     # ------------------------------------------------------------------ changes
     def commit(self, table: str, chains: Iterable[Chain], deleted: Iterable[str] = ()) -> None:
@@ -222,6 +263,7 @@ class Xtables:
 
         Chains that are not named keep rules and counters; named ones begin counting at zero. A built-in chain keeps
         its policy where the new one has none. Jumps are not checked here (`restore` does)."""
+        self._memo.forget()
         for chain in chains:
             self._put(table, chain)
             self._counters.pop((table, chain.name), None)
@@ -231,7 +273,7 @@ class Xtables:
             gone = self.tables[table].pop(name, None)
             self._counters.pop((table, name), None)
             if gone is not None:
-                self._forget(gone.program.recent_names)
+                self._recent.release(gone.recent_names)
         self.changed()
 
     def _put(self, table: str, chain: Chain) -> None:
@@ -241,17 +283,9 @@ class Xtables:
             chain = Chain(chain.name, chain.rules, old.policy)
         there[chain.name] = chain
         if chain is not old:
-            for name in chain.program.recent_names:
-                self._recent_uses[name] = self._recent_uses.get(name, 0) + 1
+            self._recent.use(chain.recent_names)
             if old is not None:
-                self._forget(old.program.recent_names)
-
-    def _forget(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            self._recent_uses[name] -= 1
-            if not self._recent_uses[name]:
-                del self._recent_uses[name]
-                self._recent.pop(name, None)
+                self._recent.release(old.recent_names)
 
     def ensure_rule(self, table: str, chain: str, rule: Rule, append: bool = False) -> bool:
         """`iptables -C` or else `-I` at the top (`-A` at the end); whether it was missing. Makes the chain if need be.
@@ -270,12 +304,14 @@ class Xtables:
         if old is None or rule not in old.rules:
             return False
         at = old.rules.index(rule)
+        self._memo.forget()
         self._counters.get((table, chain), {}).pop(at, None)
         self._shift(table, Chain(chain, old.rules[:at] + old.rules[at + 1 :], old.policy), at, -1)
         return True
 
     def _shift(self, table: str, chain: Chain, start: int, by: int) -> None:
         """Put a chain whose rules from `start` on have moved, taking their counters along."""
+        self._memo.forget()
         cells = self._counters.get((table, chain.name), {})
         self._put(table, chain)
         if cells:
@@ -285,12 +321,14 @@ class Xtables:
 
     def append(self, table: str, chain: str, rules: Iterable[Rule]) -> None:
         """`iptables -A`: more rules at the end of a chain that exists. Counters of the others are kept."""
+        self._memo.forget()
         old = self.tables[table][chain]
         self._put(table, Chain(chain, (*old.rules, *rules), old.policy))
         self.changed()
 
     def set_policy(self, table: str, chain: str, policy: str) -> None:
         """`iptables -P`."""
+        self._memo.forget()
         old = self.tables[table][chain]
         self._put(table, Chain(chain, old.rules, policy))
         self.changed()

@@ -7,11 +7,12 @@ neither. Whatever lies between would not match, so a walk over the candidates gi
 the rules passed over as visited.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from netsim.kernel.matches import Destination, DestinationPort, IpProtocol, Match, RecentCheck, RecentSet
+from netsim.kernel.matches import Destination, DestinationPort, IpProtocol, Match
+from netsim.kernel.matches_stateful import RecentCheck, RecentSet
 from netsim.kernel.targets import Target
 from netsim.wire.packet import Flow
 
@@ -36,8 +37,8 @@ class Rule:
     @property
     def saved(self) -> str:
         """The rule as `iptables-save` prints it, without `-A CHAIN`: header options first."""
-        ordered = sorted(self.matches, key=lambda match: match.place)
-        return " ".join(part.saved for part in (*ordered, *_some(self.target)))
+        parts = [match.saved for match in sorted(self.matches, key=lambda match: match.place)]
+        return " ".join(parts if self.target is None else [*parts, self.target.saved])
 
 
 def _some(target: Target | None) -> tuple[Target, ...]:
@@ -50,16 +51,15 @@ class Program:
     `steps[i]` holds what rule i has to ask beyond the index, and its target; `candidates(flow)` are the rules to try,
     ascending."""
 
-    __slots__ = ("_by_key", "_everywhere", "candidates", "recent_names", "steps")
+    __slots__ = ("_by_key", "_everywhere", "candidates", "steps")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
-        self.recent_names = tuple(dict.fromkeys(_recent_names(rules)))
         self._by_key: dict[_Key, list[int]] = {}
         self._everywhere: tuple[int, ...] = ()
         if len(rules) < _INDEX_FROM:
             self.steps: tuple[_Step, ...] = tuple((_asking(rule.matches), rule.target) for rule in rules)
             everything = tuple(range(len(rules)))
-            self.candidates = lambda _flow: everything
+            self.candidates: Callable[[Flow], tuple[int, ...]] = lambda _flow: everything
         else:
             self.steps = self._index(rules)
             self.candidates = self._look_up
@@ -122,7 +122,12 @@ class Chain:
     name: str
     rules: tuple[Rule, ...] = ()
     policy: str = "-"
+    # Names of the recent lists that the rules use.
+    recent_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _program: Program | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "recent_names", tuple(dict.fromkeys(_recent_names(self.rules))))
 
     @property
     def program(self) -> Program:

@@ -19,14 +19,11 @@ from netsim.kernel.matches import (
     Mark,
     Match,
     Module,
-    Nfacct,
     OutInterface,
-    RecentCheck,
-    RecentSet,
     Source,
     SourcePort,
-    Statistic,
 )
+from netsim.kernel.matches_stateful import Nfacct, RecentCheck, RecentSet, Statistic
 from netsim.kernel.reject import TCP_RESET, UNREACHABLE_CODES
 from netsim.kernel.targets import Accept, Dnat, Drop, Jump, Masquerade, Reject, Return, SetMark, Snat, Target
 from netsim.kernel.xtables_chain import Rule
@@ -134,7 +131,7 @@ def _masked(text: str) -> tuple[int, int]:
     return number(value, 0, _MAX_MARK), number(mask, 0, _MAX_MARK) if mask else _MAX_MARK
 
 
-def _place(text: str) -> tuple[bytes, int | None]:
+def _place(text: str) -> tuple[bytes, int]:
     """`10.0.0.1:80`, `[2001:db8::1]:80` or an address alone."""
     host, port = text, ""
     if text.startswith("["):
@@ -143,7 +140,7 @@ def _place(text: str) -> tuple[bytes, int | None]:
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
     try:
-        return ip(host), number(port, 1, 65535) if port else None
+        return ip(host), number(port, 1, 65535) if port else 0
     except RuleError:
         raise
     except ValueError as error:

@@ -45,3 +45,33 @@ class RecentList:
 
     def __contains__(self, address: Address) -> bool:
         return address in self._stamps
+
+
+class RecentLists:
+    """The lists of one namespace by name. A list lives as long as a rule names it, as in Linux."""
+
+    __slots__ = ("_lists", "_uses")
+
+    def __init__(self) -> None:
+        self._lists: dict[str, RecentList] = {}
+        self._uses: dict[str, int] = {}
+
+    def get(self, name: str) -> RecentList:
+        """The list of a name; made on first use."""
+        found = self._lists.get(name)
+        if found is None:
+            found = self._lists[name] = RecentList()
+        return found
+
+    def use(self, names: tuple[str, ...]) -> None:
+        """A chain whose rules name these lists was put in."""
+        for name in names:
+            self._uses[name] = self._uses.get(name, 0) + 1
+
+    def release(self, names: tuple[str, ...]) -> None:
+        """Such a chain was taken out."""
+        for name in names:
+            self._uses[name] -= 1
+            if not self._uses[name]:
+                del self._uses[name]
+                self._lists.pop(name, None)

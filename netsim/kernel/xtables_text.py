@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from netsim.kernel.xtables_chain import Chain, Table
 
 if TYPE_CHECKING:
-    from netsim.kernel.xtables import Counter, Xtables
+    from netsim.kernel.xtables import Xtables
+    from netsim.kernel.xtables_counter import Counter
 
 
 def normal_order(names: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ last mark there is goes to the stage that never ended. A mark earlier than the o
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 STAGES: Final = ("detect", "write", "endpoints", "watch", "wait", "sync", "client")
@@ -40,4 +41,4 @@ def budget(fault_ns: int, end_ns: int, chain: Sequence[int | None]) -> tuple[int
             comes_later = any(m is not None for m in chain[index + 1 :])
             bounds.append(bounds[-1] if comes_later else end_ns)
     bounds.append(end_ns)
-    return tuple(after - before for before, after in zip(bounds, bounds[1:], strict=False))
+    return tuple(after - before for before, after in pairwise(bounds))

@@ -5,8 +5,9 @@ behind the EndpointSlices by a watch, a wait and a sync. So the expected split i
 
     EndpointSliceUpdated (committed)  ->  EndpointSliceSeen (node)  ->  RulesSynced (node; began `cost_ns` earlier)
 
-Rules hold what the node had seen when the sync began. Simplified: of two updates that follow each other within one
-watch delay, the second counts as seen with the first.
+Rules hold what the node had seen when the sync began; a full sync follows a list of everything (kube-proxy has just
+started) and holds all that was committed. Simplified: of two updates that follow each other within one watch delay, the
+second counts as seen with the first.
 """
 
 from bisect import bisect_right
@@ -58,15 +59,13 @@ class EndpointHistory:
         periods: list[Period] = []
         for sync in self._synced[node]:
             began = sync.t_ns - sync.number("cost_ns")
-            knows = _last(seen, began) if seen else began
-            addresses = self._at_commit(knows)
+            last_seen = None if sync.detail.get("full") == "True" else _last(seen, began)
+            addresses = self._at_commit(began if last_seen is None else last_seen)
             if not periods or addresses != periods[-1].addresses:
                 periods.append(Period(sync.t_ns, addresses))
         return periods
 
-    def _at_commit(self, t_ns: int | None) -> tuple[str, ...]:
-        if t_ns is None:
-            return ()
+    def _at_commit(self, t_ns: int) -> tuple[str, ...]:
         index = bisect_right(self._committed, t_ns, key=lambda p: p.start_ns)
         return self._committed[index - 1].addresses if index else ()
 

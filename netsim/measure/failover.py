@@ -6,15 +6,16 @@ it. Requests belong to a fault when they were under way at its time or began bef
 instant share their requests. A request that the run's end cut off (`aborted`) counts neither way.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from netsim.measure.budget import STAGES, budget
-from netsim.measure.events import Event, find_service, read_events
+from netsim.measure.events import Event, read_events
 from netsim.measure.frames import typed
 from netsim.measure.marks import REASONS, Marks, concerns, find_marks
 from netsim.measure.recovery import Recovery, change_point
@@ -67,14 +68,14 @@ SLOW_NS: Final = 200_000_000
 class _Requests:
     """One Service's finished requests in one replication, in order of their start."""
 
-    start: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-    end: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-    failed: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
-    reused: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
-    retried: "np.ndarray[tuple[int], np.dtype[np.bool_]]"
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    failed: NDArray[np.bool_]
+    reused: NDArray[np.bool_]
+    retried: NDArray[np.bool_]
     nodes: tuple[str, ...]
 
-    def where(self, mask: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> "_Requests":
+    def where(self, mask: NDArray[np.bool_]) -> "_Requests":
         return _Requests(
             self.start[mask],
             self.end[mask],
@@ -89,33 +90,31 @@ def failover_tables(requests: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.Da
     """Two tables over all replications, faults and Services: the outages (FAILOVER_TYPES) and, per client node, when
     its kube-proxy saw the change, began and finished its sync (NODE_TYPES). Times count from the experiment's zero."""
     by_replication = read_events(events, REASONS)
-    runs = dict(zip(requests["replication"].tolist(), requests["run"].tolist(), strict=True))
     rows: list[tuple[Any, ...]] = []
     nodes: list[tuple[Any, ...]] = []
-    for (replication, service), part in _parts(requests):
-        own = by_replication.get(replication, [])
-        for fault, end_ns in _faults(own, service):
-            key = (runs[replication], replication, service, fault.name)
-            mine = _requests(part)
-            marks = find_marks(own, fault, service, mine.nodes, end_ns)
-            rows.append((*key, *_row(fault, marks, mine, end_ns)))
-            nodes += [(*key, n.node, n.seen_ns, n.started_ns, n.synced_ns) for n in marks.nodes]
+    for replication, run in _replications(requests):
+        asked = set(run["service"])
+        for service in sorted(asked):
+            mine, name = _requests(run[run["service"] == service]), str(run["run"].iloc[0])
+            own = by_replication.get(replication, [])
+            for fault, end_ns in _faults(own, service, asked):
+                key = (name, replication, service, fault.name)
+                marks = find_marks(own, fault, service, mine.nodes, end_ns)
+                rows.append((*key, *_row(fault, marks, mine, end_ns)))
+                nodes += [(*key, n.node, n.seen_ns, n.started_ns, n.synced_ns) for n in marks.nodes]
     return typed(rows, FAILOVER_TYPES), typed(nodes, NODE_TYPES)
 
 
-def _parts(requests: pd.DataFrame) -> Iterator[tuple[tuple[int, str], pd.DataFrame]]:
+def _replications(requests: pd.DataFrame) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Each replication's requests to Services, without those that the end of the run cut off."""
     named = requests[(requests["service"] != "") & (requests["outcome"] != "aborted")]
-    keys = sorted(set(zip(named["replication"].tolist(), named["service"].tolist(), strict=True)))
-    for replication, service in keys:
-        yield (
-            (replication, service),
-            named[(named["replication"] == replication) & (named["service"] == service)],
-        )
+    for replication, part in named.groupby("replication", sort=True):
+        yield int(str(replication)), part
 
 
-def _faults(events: Iterable[Event], service: str) -> Iterator[tuple[Event, int]]:
+def _faults(events: Iterable[Event], service: str, asked: Collection[str]) -> Iterator[tuple[Event, int]]:
     """The faults that may concern a Service, each with the time of the next one."""
-    faults = [e for e in events if e.reason == "FaultInjected" and concerns(e, service)]
+    faults = [e for e in events if e.reason == "FaultInjected" and concerns(e, service, asked)]
     for fault in faults:
         yield fault, min((f.t_ns for f in faults if f.t_ns > fault.t_ns), default=2**62)
 
@@ -137,7 +136,9 @@ def _row(fault: Event, marks: Marks, all_requests: _Requests, end_ns: int) -> tu
     at = fault.t_ns
     before = all_requests.where(all_requests.end < at)
     r = all_requests.where((all_requests.end >= at) & (all_requests.start < end_ns))
-    found = change_point(r.failed, float(before.failed.mean()) if before.failed.size else 0.0)
+    background = float(before.failed.mean()) if before.failed.size else 0.0
+    unrepaired = int((r.start < marks.rules_ns).sum()) if marks.rules_ns is not None else 0
+    found = change_point(r.failed, background, unrepaired)
     bad = r.failed[: found.affected]
     over = int(r.end[: found.affected][bad].max()) if found.failed else None
     stages = budget(at, at if over is None else over, marks.chain())
@@ -179,9 +180,3 @@ def _slow(r: _Requests, before: _Requests) -> int:
     usual = before.end[~before.failed] - before.start[~before.failed]
     limit = SLOW_NS + (int(np.median(usual)) if usual.size else 0)
     return int(((r.end - r.start)[~r.failed] >= limit).sum())
-
-
-def select_service(table: pd.DataFrame, service: str, known: Sequence[str]) -> tuple[str, pd.DataFrame]:
-    """The rows of the Service that a user means. KeyError as `events.find_service`."""
-    name = find_service(service, known)
-    return name, table[table["service"] == name].reset_index(drop=True)

@@ -54,7 +54,11 @@ class Journey:
     `names` maps addresses to what they belong to; `epoch_ns` is the time that the output calls zero."""
 
     def __init__(
-        self, steps: Iterable[Step], epoch_ns: int, names: Mapping[bytes, str] | None = None, arp: bool = False
+        self,
+        steps: Iterable[Step],
+        epoch_ns: int,
+        names: Mapping[bytes, str] | None = None,
+        arp: bool = False,
     ) -> None:
         self.epoch_ns = epoch_ns
         self.names = dict(names or {})
@@ -64,7 +68,8 @@ class Journey:
                 grouped.setdefault(step.uid, []).append(step)
         # Steps are told when they are decided; a transmission may start later than the next telling.
         self.packets = [
-            PacketJourney(uid, tuple(sorted(found, key=lambda step: step.at_ns))) for uid, found in grouped.items()
+            PacketJourney(uid, tuple(sorted(found, key=lambda step: step.at_ns)))
+            for uid, found in grouped.items()
         ]
         self.packets.sort(key=lambda packet: (packet.first.at_ns, packet.uid))
 

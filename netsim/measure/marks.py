@@ -3,8 +3,10 @@
     fault -> detected (PodUnready, NodeNotReady, PodTerminating) -> status written (PodStatusWritten ready=False)
           -> endpoints updated (EndpointSliceUpdated without the victims) -> per node: seen -> sync started -> synced
 
-A fault concerns a Service when one of its victims' addresses was among the Service's endpoints; otherwise there is only
-the first mark. With several victims each mark is the last victim's. Called by `failover`.
+The victims are the pods that the fault names, as far as they were endpoints of the Service; a fault without victims
+(kube-proxy stopped, a Service elsewhere) leaves only the first mark. With several victims each mark is the last one's.
+A fault that hits only Services nobody sends requests to, such as DNS, concerns every Service: its marks are then those
+of the Service that it hits. Called by `failover`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -72,21 +74,27 @@ class Marks:
         )
 
 
-def concerns(fault: Event, service: str) -> bool:
-    """False when the fault says which Services it hits and this is none of them."""
-    hit = fault.services()
+def concerns(fault: Event, service: str, asked: Collection[str]) -> bool:
+    """Whether a fault can have hurt requests to `service`; `asked` are all Services that got requests."""
+    hit = [name for name in fault.services() if name in asked]
     return not hit or service in hit
+
+
+def _marked_service(fault: Event, service: str) -> str:
+    hit = fault.services()
+    return service if service in hit or not hit else hit[0]
 
 
 def find_marks(
     events: Sequence[Event], fault: Event, service: str, client_nodes: Iterable[str], end_ns: int
 ) -> Marks:
     """The marks of a fault between its time and `end_ns`; `events` are one replication's, in order of time."""
+    service = _marked_service(fault, service)
     victims = _victims(events, fault, service)
     if not victims:
         return Marks(fault.t_ns)
     later = [e for e in events if fault.t_ns <= e.t_ns < end_ns]
-    pods = {pod for pod, _ in victims.values() if pod} or set(fault.listed("pods"))
+    pods = {pod for pod in victims.values() if pod} or set(fault.listed("pods"))
     nodes = set(fault.listed("nodes"))
     updates = [e for e in later if e.reason == "EndpointSliceUpdated" and service in e.services()]
     endpoints_ns = _last_of_first(updates, victims, _removed)
@@ -100,20 +108,13 @@ def find_marks(
     )
 
 
-def _victims(events: Sequence[Event], fault: Event, service: str) -> dict[str, tuple[str, str]]:
-    """Address -> (pod, node) of the Service's endpoints that the fault hits."""
+def _victims(events: Sequence[Event], fault: Event, service: str) -> dict[str, str]:
+    """Address -> pod of the Service's endpoints that the fault hits."""
     before = [e for e in events if e.t_ns <= fault.t_ns]
-    history = EndpointHistory(before, service)
-    held = history.committed()
-    pods, nodes = set(fault.listed("pods")), set(fault.listed("nodes"))
-    named = set(fault.listed("addresses"))
-    owners = pods_by_address(before)
-    hit = [
-        a
-        for a in held
-        if a in named or owners.get(a, ("", ""))[0] in pods or owners.get(a, ("", ""))[1] in nodes
-    ]
-    return {a: owners.get(a, ("", "")) for a in hit}
+    pods, addresses = set(fault.listed("pods")), set(fault.listed("addresses"))
+    owners = {address: pod for address, (pod, _) in pods_by_address(before).items()}
+    held = EndpointHistory(before, service).committed()
+    return {a: owners.get(a, "") for a in held if a in addresses or owners.get(a) in pods}
 
 
 def _last_of_first(
@@ -159,13 +160,14 @@ def _node_marks(events: Sequence[Event], service: str, node: str, endpoints_ns: 
     if endpoints_ns is None:
         return NodeMarks(node, None, None, None)
     here = [e for e in events if e.node == node and e.t_ns >= endpoints_ns and service in e.services()]
-    watches = any(e.reason == "EndpointSliceSeen" for e in events)
     seen_ns = next((e.t_ns for e in here if e.reason == "EndpointSliceSeen"), None)
-    if watches and seen_ns is None:
-        return NodeMarks(node, None, None, None)
-    since = seen_ns if seen_ns is not None else endpoints_ns
+    watched = any(e.reason == "EndpointSliceSeen" for e in events)
     for sync in (e for e in here if e.reason == "RulesSynced"):
         started = sync.t_ns - sync.number("cost_ns")
-        if started >= since:
-            return NodeMarks(node, seen_ns, started, sync.t_ns)
+        # A full sync comes from a list, which sees everything without a watch.
+        listed = sync.detail.get("full") == "True" or not watched
+        since = endpoints_ns if listed else seen_ns
+        if since is not None and started >= since:
+            seen = seen_ns if seen_ns is not None and seen_ns <= started else None
+            return NodeMarks(node, seen, started, sync.t_ns)
     return NodeMarks(node, seen_ns, None, None)

@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 _BACKGROUND: Final = 1e-4
 # What follows the change must be this much likelier under the background than under the fault to count as recovered.
 _EVIDENCE: Final = math.log(100)
+# Where requests fail anyway a change must be that much likelier than none: any series has a worst stretch by chance.
+_BEYOND_CHANCE: Final = math.log(1000)
+_ROUNDING: Final = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +33,10 @@ class Recovery:
     certain: bool
 
 
-def change_point(failed: NDArray[np.bool_], background: float) -> Recovery:
-    """Where the fault stops to bite. `failed` is in order of the requests' starts; `background` the failing share
-    before the fault."""
+def change_point(failed: NDArray[np.bool_], background: float, unrepaired: int = 0) -> Recovery:
+    """Where the fault stops to bite. `failed` is in order of the requests' starts; `background` is the failing share
+    before the fault; the first `unrepaired` requests began before the rules were repaired, so a failure among them is
+    the fault's (unless such failures are usual and there is no change at all)."""
     n, total = failed.size, int(failed.sum())
     if not total:
         return Recovery(0, 0, True)
@@ -42,6 +46,10 @@ def change_point(failed: NDArray[np.bool_], background: float) -> Recovery:
     q1 = np.maximum(bad / np.maximum(count, 1), q0)
     likelihood = _log(bad, count, q1) + _log(total - bad, n - count, np.full(n + 1, q0))
     k = int(np.argmax(likelihood))
+    if likelihood[k] - likelihood[0] <= (_BEYOND_CHANCE if background else _ROUNDING):
+        k = 0
+    if k or not background:
+        k = max(k, int(np.flatnonzero(failed[:unrepaired]).max(initial=-1)) + 1)
     return Recovery(k, int(bad[k]), k == 0 or _certain(n - k, total - int(bad[k]), float(q1[k]), q0))
 
 
@@ -49,7 +57,7 @@ def _log(bad: NDArray[np.int64], count: NDArray[np.int64], q: NDArray[np.float64
     """Log-likelihood of `bad` failures among `count` requests that fail with probability q; q = 1 means all failed."""
     good = count - bad
     with np.errstate(divide="ignore", invalid="ignore"):
-        return bad * np.log(q) + np.where(good > 0, good * np.log1p(-q), 0.0)
+        return np.asarray(bad * np.log(q) + np.where(good > 0, good * np.log1p(-q), 0.0), dtype=np.float64)
 
 
 def _certain(after: int, bad: int, q1: float, q0: float) -> bool:

@@ -186,15 +186,17 @@ class _Splitter:
         return np.array(rows) if rows else np.zeros((0, len(self.names)))
 
     def fit(self, known: pd.DataFrame, unknown: pd.DataFrame, tag: str = "") -> gof.Fit:
-        """Connections against their expectation; those of unknown endpoint go where some are missing."""
-        observed, segments = np.zeros(len(self.names)), []
-        for period in sorted({*known["period"].tolist(), *unknown["period"].tolist()}):
-            here, p = known[known["period"] == period], self.vector(period)
-            lost = int((unknown["period"] == period).sum()) + int(here["lost"].sum())
-            counts = self.counts(here)
-            observed += counts + _benefit_of_doubt(counts, p, lost)
-            segments.append(Segment(p, np.ones(len(here) + lost)))
+        """Connections against their expectation."""
+        observed, segments = self.drawn(known, unknown)
         return gof.fit(observed, segments, f"{self.service}/{tag}")
+
+    def request_fits(self) -> tuple[gof.Fit, gof.Fit]:
+        """Requests as if each had chosen, and requests given how many each connection carried."""
+        observed, weighted = self.drawn(self.known, self.unknown, "requests")
+        single = [Segment(s.probability, np.ones(int(s.weights.sum()))) for s in weighted]
+        return gof.fit(observed, single, f"{self.service}/single"), gof.fit(
+            observed, weighted, f"{self.service}/load"
+        )
 
     def flat_fit(self) -> gof.Fit:
         """As if every endpoint had been there all the time."""
@@ -202,16 +204,24 @@ class _Splitter:
         segment = Segment(np.full(n, 1 / max(n, 1)), np.ones(len(self.known)))
         return gof.fit(self.counts(self.known), [segment], f"{self.service}/flat")
 
-    def request_fits(self) -> tuple[gof.Fit, gof.Fit]:
-        """Requests as if each had chosen, and requests given how many each connection carried."""
-        observed, single, weighted = self.counts(self.known, "requests"), [], []
-        for period, here in self.known.groupby("period", sort=True):
-            p, weights = self.vector(int(str(period))), here["requests"].to_numpy(dtype=np.float64)
-            weighted.append(Segment(p, weights))
-            single.append(Segment(p, np.ones(int(weights.sum()))))
-        return gof.fit(observed, single, f"{self.service}/single"), gof.fit(
-            observed, weighted, f"{self.service}/load"
-        )
+    def drawn(
+        self, known: pd.DataFrame, unknown: pd.DataFrame, weight: str = ""
+    ) -> tuple[Floats, list[Segment]]:
+        """What was drawn, and from what; draws of unknown endpoint are put where some are missing."""
+        observed, segments = np.zeros(len(self.names)), []
+        for period in sorted({*known["period"].tolist(), *unknown["period"].tolist()}):
+            here, lost, p = (
+                known[known["period"] == period],
+                unknown[unknown["period"] == period],
+                self.vector(period),
+            )
+            weights = np.concatenate(
+                [_weights(here, weight), _weights(lost, weight), np.ones(int(here["lost"].sum()))]
+            )
+            counts = self.counts(here, weight)
+            observed += counts + _benefit_of_doubt(counts, p, float(weights.sum() - counts.sum()))
+            segments.append(Segment(p, weights))
+        return observed, segments
 
     def periods(self) -> int:
         """How many different endpoint sets connections met."""
@@ -270,6 +280,10 @@ def _band(share: Floats, draws: float) -> tuple[Floats, Floats]:
     return np.asarray(low, dtype=np.float64) / n, np.asarray(high, dtype=np.float64) / n
 
 
-def _benefit_of_doubt(observed: Floats, probability: Floats, unknown: int) -> Floats:
+def _weights(connections: pd.DataFrame, column: str) -> Floats:
+    return connections[column].to_numpy(dtype=np.float64) if column else np.ones(len(connections))
+
+
+def _benefit_of_doubt(observed: Floats, probability: Floats, unknown: float) -> Floats:
     missing = np.maximum(0.0, (observed.sum() + unknown) * probability - observed)
     return missing * (unknown / missing.sum()) if missing.sum() else probability * unknown

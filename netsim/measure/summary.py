@@ -84,7 +84,7 @@ class Failover:
         name = f"{self.service}/{fault}/{stage}"
         mean, high = mean_interval(x, name), quantile_interval(x, 0.95)
         return (
-            fault, stage, x.size, float(x.mean()), max(0.0, mean.low), mean.high,
+            fault, stage, x.size, float(x.mean()), float(np.maximum(0.0, mean.low)), mean.high,
             quantile(x, 0.5), quantile(x, 0.95), high.low, high.high, float(x.min()), float(x.max()),
         )  # fmt: skip
 
@@ -109,7 +109,7 @@ class Failover:
             return mean
         if interval.low == interval.high:
             return f"{mean} in each of {len(part)} replications"
-        return f"{mean} on average (95 % CI {seconds_range(interval)})"
+        return f"{mean} on average (95% CI {seconds_range(interval)})"
 
     def _repr_html_(self) -> str:
         from netsim.measure.html import failover_html

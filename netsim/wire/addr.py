@@ -56,11 +56,9 @@ class Prefix(NamedTuple):
 
     def nth(self, index: int) -> Address:
         """The address at an offset from the first. Raises ValueError outside the prefix."""
-        value = int.from_bytes(self.address) + index
-        address = value.to_bytes(len(self.address))
-        if not self.contains(address):
+        if not 0 <= index < 1 << (len(self.address) * 8 - self.length):
             raise ValueError(f"{self} has no address number {index}")
-        return address
+        return (int.from_bytes(self.address) + index).to_bytes(len(self.address))
 
     def __str__(self) -> str:
         return f"{ip_text(self.address)}/{self.length}"

@@ -22,8 +22,7 @@ from netsim.wire.packet import ARP, ETHERNET_HEADER, ICMP, ICMPV6, NO_MACS, SCTP
 from netsim.wire.parse import parse
 from netsim.wire.render import render
 
-# Scapy tells about the routes and interfaces of this machine when it is loaded; they mean nothing to a
-# simulation.
+# Scapy tells about routes and interfaces of this machine when it is loaded; they mean nothing to a simulation.
 logging.getLogger("scapy.loading").setLevel(logging.ERROR)
 
 from scapy.layers import inet, l2  # noqa: E402 - after the logger
@@ -41,12 +40,18 @@ def _module(name: str) -> Any:
         return None
 
 
+def _inet6() -> Any:
+    module = _module("inet6")
+    if module is None:
+        raise ValueError("Scapy cannot build IPv6 packets here: this operating system has no IPv6")
+    return module
+
+
 def build_template(address_length: int, proto: int, options_length: int = 0) -> bytes:
-    """The Ethernet frame of a packet kind, built by Scapy with all variable fields zero and checksums filled
-    in.
+    """The Ethernet frame of a packet kind, built by Scapy: variable fields zero, checksums filled in.
 
     `address_length` is 4 or 16, `options_length` is of TCP options in bytes. Raises ValueError for a kind
-    that does not exist.
+    that does not exist, and for IPv6 where the operating system has none, since Scapy needs it.
     """
     if proto == ARP:
         arp = l2.ARP(op=0, hwsrc=_NO_MAC, psrc="0.0.0.0", hwdst=_NO_MAC, pdst="0.0.0.0")
@@ -58,8 +63,7 @@ def build_template(address_length: int, proto: int, options_length: int = 0) -> 
     if address_length == 4:
         header = inet.IP(src="0.0.0.0", dst="0.0.0.0", id=0, flags="DF", ttl=0, tos=0, proto=proto)
         return _frame(0x0800, header / _transport_template(proto, options_length))
-    inet6 = _module("inet6")
-    header = inet6.IPv6(src="::", dst="::", tc=0, fl=0, hlim=0, nh=proto)
+    header = _inet6().IPv6(src="::", dst="::", tc=0, fl=0, hlim=0, nh=proto)
     return _frame(0x86DD, header / _transport_template(proto, options_length))
 
 
@@ -76,7 +80,7 @@ def _transport_template(proto: int, options_length: int) -> ScapyPacket:
     if proto == ICMP:
         return inet.ICMP(type=0, code=0, id=0, seq=0)
     if proto == ICMPV6:
-        echo: ScapyPacket = _module("inet6").ICMPv6EchoRequest(type=0, code=0, id=0, seq=0)
+        echo: ScapyPacket = _inet6().ICMPv6EchoRequest(type=0, code=0, id=0, seq=0)
         return echo
     raise ValueError(f"there is no template for IP protocol {proto}; such a packet is a RawBody")
 

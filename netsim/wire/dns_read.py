@@ -132,8 +132,9 @@ def negative_ttl(reply: Reply) -> int:
 
 def _direct_addresses(payload: bytes) -> Answer | None:
     try:
-        flags, questions, count, _, _ = _COUNTS.unpack_from(payload, 2)
-        if questions != 1 or not count or not flags & QR or flags & (TC | 0xF):
+        flags, questions, count, *others = _COUNTS.unpack_from(payload, 2)
+        # A plain reply (opcode 0, NOERROR, complete) with nothing but an answer section.
+        if flags & (QR | 0x7800 | TC | 0xF) != QR or questions != 1 or not count or any(others):
             return None
         name = _name_at(payload, 12)
         end = 12 + len(name)

@@ -113,7 +113,7 @@ class IcmpMessage:
 
     __slots__ = ("code", "length", "payload", "rest", "type")
 
-    def __init__(self, type: int, code: int, rest: int, payload: bytes = b"") -> None:  # noqa: A002 - RFC 792
+    def __init__(self, type: int, code: int, rest: int, payload: bytes = b"") -> None:
         self.type = type
         self.code = code
         self.rest = rest
@@ -146,13 +146,18 @@ class ArpMessage:
 
 
 class RawBody:
-    """Any other IP packet, kept as the bytes it came with (from the IP header on)."""
+    """Any other IP packet, kept as the bytes it came with (from the IP header on). `flags` are the TCP flags if it has
+    any, because conntrack asks for them."""
 
-    __slots__ = ("length", "packet")
+    __slots__ = ("flags", "length", "packet")
 
     def __init__(self, packet: bytes) -> None:
         self.packet = packet
-        self.length = len(packet) - (IPV6_HEADER if packet[0] >> 4 == 6 else IPV4_HEADER)
+        header = IPV6_HEADER if packet[0] >> 4 == 6 else IPV4_HEADER
+        self.length = len(packet) - header
+        at = 40 if header == IPV6_HEADER else (packet[0] & 15) * 4
+        protocol = packet[6 if header == IPV6_HEADER else 9]
+        self.flags = packet[at + 13] if protocol == TCP and len(packet) > at + 13 else 0
 
     def __repr__(self) -> str:
         return f"RawBody(len={len(self.packet)})"
@@ -214,6 +219,6 @@ def arp_packet(message: ArpMessage, macs: bytes, uid: int) -> Packet:
 def tcp_flags_text(flags: int) -> str:
     """tcpdump's letters: `S`, `S.`, `P.`, `F.`, `R`, `.`."""
     letters = "".join(
-        letter for bit, letter in ((SYN, "S"), (FIN, "F"), (RST, "R"), (PSH, "P")) if flags & bit
+        letter for bit, letter in ((FIN, "F"), (SYN, "S"), (RST, "R"), (PSH, "P")) if flags & bit
     )
     return (letters + ("." if flags & ACK else "")) or "none"

@@ -39,15 +39,11 @@ from netsim.wire.rewrite import ECHO_TYPES, rewritten
 
 _TOS_LENGTH: Final = Struct("!BH")  # at 15: type of service, total length
 _SUM_ADDRESSES: Final = Struct("!H4s4s")  # at 24: header checksum, source, destination
-_IPV6: Final = Struct(
-    "!IHBB16s16s"
-)  # at 14: class and label, payload length, next header, hop limit, addresses
+_IPV6: Final = Struct("!IHBB16s16s")  # at 14: class and label, length, next header, hop limit, addresses
 _TCP: Final = Struct("!HHIIHHH")  # ports, sequence, acknowledgment, offset and flags, window, checksum
 _UDP: Final = Struct("!HHHH")  # ports, length, checksum
 _ICMP: Final = Struct("!BBHI")  # type, code, checksum, rest of the header
-_ARP: Final = Struct(
-    "!H6s4s6s4s"
-)  # at 20: operation, then hardware and protocol address of sender and target
+_ARP: Final = Struct("!H6s4s6s4s")  # at 20: operation, MAC and IP address of the sender, then of the target
 _VERSION_6: Final = 6 << 28
 
 

@@ -158,7 +158,7 @@ REFUSED: dict[str, tuple[object, str]] = {
 def test_refusals(name: str) -> None:
     scapy, sentence = REFUSED[name]
     with pytest.raises(ValueError, match=sentence):
-        from_scapy(scapy)  # type: ignore[arg-type]
+        from_scapy(scapy)
 
 
 def test_misspelt_field() -> None:

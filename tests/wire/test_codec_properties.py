@@ -27,7 +27,6 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrHopByHop,
     PadN,
 )
-from scapy.layers.l2 import ARP as ScapyARP
 from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP as ScapySCTP
 from scapy.layers.sctp import SCTPChunkData
@@ -41,16 +40,16 @@ from netsim.wire.packet import (
     SCTP,
     TCP,
     UDP,
-    ArpMessage,
     Flow,
     IcmpMessage,
     Packet,
     RawBody,
     TcpSegment,
     UdpDatagram,
-    arp_packet,
 )
 from netsim.wire.parse import transport
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
 
 
 class Case(NamedTuple):
@@ -252,28 +251,6 @@ def fragment6_cases(draw: st.DrawFn) -> Case:
     return _raw(Case(Packet(flow, UdpDatagram(b"")), lambda flow: header / Raw(payload), {"nh": 44}))
 
 
-@st.composite
-def arp_cases(draw: st.DrawFn) -> Case:
-    op, envelope = draw(st.sampled_from([1, 2])), draw(macs)
-    hardware = st.binary(min_size=6, max_size=6)
-    message = ArpMessage(op, draw(hardware), draw(addresses(4)), draw(hardware), draw(addresses(4)))
-    return Case(arp_packet(message, envelope, 0), lambda flow: None, {})
-
-
-def build_arp(packet: Packet) -> bytes:
-    body = packet.body
-    assert isinstance(body, ArpMessage)
-    ether = Ether(dst=mac_text(packet.macs[:6]), src=mac_text(packet.macs[6:]))
-    arp = ScapyARP(
-        op=body.op,
-        hwsrc=mac_text(body.sender_mac),
-        psrc=ip_text(body.sender_ip),
-        hwdst=mac_text(body.target_mac),
-        pdst=ip_text(body.target_ip),
-    )
-    return bytes(ether / arp)
-
-
 MODELLED = {"tcp": tcp_cases(), "udp": udp_cases(), "echo": echo_cases(), "error": error_cases()}
 KEPT = {
     "sctp": sctp_cases(),
@@ -286,7 +263,7 @@ KEPT = {
 quick = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def rewrite(draw: st.DrawFn, packet: Packet) -> None:
+def rewrite(draw: Draw, packet: Packet) -> None:
     """One hop's work: source or destination NAT, TTL, MACs or type of service."""
     flow, family = packet.flow, len(packet.flow.src)
     has_ports = flow.proto in (TCP, UDP, SCTP) and (flow.sport or flow.dport)
@@ -315,15 +292,6 @@ def test_bytes_equal_scapy_after_every_rewrite(kind: str, data: st.DataObject) -
     for _ in range(data.draw(st.integers(1, 6))):
         rewrite(data.draw, case.packet)
         assert case.packet.to_bytes() == build(case)
-
-
-@quick
-@given(case=arp_cases(), envelope=macs)
-def test_arp_bytes_equal_scapy(case: Case, envelope: bytes) -> None:
-    assert case.packet.to_bytes() == build_arp(case.packet)
-    case.packet.macs = envelope
-    assert case.packet.to_bytes() == build_arp(case.packet)
-    assert ScapyARP in case.packet.to_scapy()
 
 
 @pytest.mark.parametrize("kind", [*MODELLED, *KEPT])
@@ -390,7 +358,7 @@ def test_random_bytes_give_a_packet_or_value_error(start: bytes, rest: bytes, da
     survives(data.draw(macs) + data.draw(st.sampled_from([b"\x08\0", b"\x86\xdd"])) + start + rest, data.draw)
 
 
-def survives(damaged: bytes, draw: st.DrawFn) -> None:
+def survives(damaged: bytes, draw: Draw) -> None:
     try:
         packet = from_scapy(damaged)
     except ValueError:

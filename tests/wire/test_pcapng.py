@@ -14,7 +14,6 @@ from netsim.wire.packet import TCP, Flow, Packet, TcpSegment
 from netsim.wire.pcapng import Direction, PcapngWriter, Verdict, interface_block, packet_block
 
 NAMES = {ip("10.96.0.10"): "my-nginx.default", ip("fd00::a"): "my-nginx.default", ip("10.244.1.5"): "client"}
-DROPPED = {"direction": Direction.INBOUND, "verdict": Verdict.DROP}
 COMMENT = "pod=web-1 ns=default svc=my-nginx rule=KUBE-SVC-ABC"
 
 
@@ -34,13 +33,20 @@ def write(path: Path) -> None:
         capture.packet(pod, 1_000_000_001, packet.to_bytes(), packet_id=17, direction=Direction.OUTBOUND)
         packet.ttl -= 1
         capture.packet(
-            node, 1_000_020_001, packet.to_bytes(), packet_id=17, comments=[COMMENT, "lost"], **DROPPED
+            node,
+            1_000_020_001,
+            packet.to_bytes(),
+            packet_id=17,
+            direction=Direction.INBOUND,
+            verdict=Verdict.DROP,
+            comments=[COMMENT, "lost"],
         )
 
 
 def blocks(data: bytes) -> list[tuple[int, bytes]]:
     """Type and body of each block; both lengths must agree."""
-    found, at = [], 0
+    found: list[tuple[int, bytes]] = []
+    at = 0
     while at < len(data):
         kind, length = struct.unpack_from("!II", data, at)
         assert length % 4 == 0
@@ -52,7 +58,8 @@ def blocks(data: bytes) -> list[tuple[int, bytes]]:
 
 def items(data: bytes) -> tuple[list[tuple[int, bytes]], bytes]:
     """Options, or records of a name block, up to their end mark; and what follows."""
-    found, at = [], 0
+    found: list[tuple[int, bytes]] = []
+    at = 0
     while at < len(data):
         code, length = struct.unpack_from("!HH", data, at)
         at += 4

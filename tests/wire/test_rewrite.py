@@ -5,7 +5,7 @@ from scapy.layers.inet import ICMP as ScapyICMP
 from scapy.layers.inet import IP, fragment
 from scapy.layers.inet import TCP as ScapyTCP
 from scapy.layers.inet import UDP as ScapyUDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 from scapy.layers.sctp import SCTP as ScapySCTP
 from scapy.packet import Raw
 
@@ -14,7 +14,7 @@ from netsim.wire.checksum import ONES
 from netsim.wire.codec import from_scapy
 from netsim.wire.packet import ICMP, TCP, UDP, Flow, IcmpMessage, Packet, RawBody, TcpSegment
 from netsim.wire.parse import transport
-from netsim.wire.rewrite import read_flow, requoted, rewritten
+from netsim.wire.rewrite import layout, read_flow, requoted, rewritten
 
 CLIENT, VIP, BACKEND = "10.244.1.5", "10.96.0.10", "10.244.2.7"
 DNAT = {"dst": BACKEND, "dport": 8080}
@@ -102,8 +102,13 @@ def test_udp_without_checksum_stays_without() -> None:
 
 
 def test_udp_over_ipv6_without_checksum_is_dropped() -> None:
-    packet = from_scapy(IPv6(src="fd00::1", dst="fd00::2") / ScapyUDP(sport=1, dport=2, chksum=0))
-    assert transport(packet) is None
+    """RFC 8200 section 8.1; also where the sum happens to be right, so that only the 0 gives it away."""
+    network = IPv6(src="fd00::1", dst="fd00::2")
+    probe = IPv6(bytes(network / ScapyUDP(sport=1, dport=2) / Raw(b"\0\0")))
+    for payload in (b"data", probe[ScapyUDP].chksum.to_bytes(2)):
+        packet = from_scapy(network / ScapyUDP(sport=1, dport=2, chksum=0) / Raw(payload))
+        assert isinstance(packet.body, RawBody)
+        assert transport(packet) is None
 
 
 def test_sctp_crc_follows_ports_but_not_addresses() -> None:
@@ -140,6 +145,44 @@ def test_nothing_changes_without_a_rewrite() -> None:
     """Also a checksum field of 0xffff, which is another way to write 0, is not touched."""
     data = bytes(IP(src=CLIENT, dst=VIP, id=1) / ScapyTCP(sport=1, dport=2, chksum=0xFFFF))
     assert rewritten(data, read_flow(data), data[8], data[1]) == data
+
+
+def test_flow_without_icmp_type_changes_nothing() -> None:
+    """Whoever makes a flow for an ICMP error need not know its type and code; a checksum of 0xffff stays."""
+    data = bytes(IP(src=CLIENT, dst=VIP, id=1) / ScapyICMP(type=3, code=1, chksum=0xFFFF) / Raw(bytes(28)))
+    assert rewritten(data, read_flow(data)._replace(dport=0), data[8], data[1]) == data
+
+
+def test_first_ipv6_fragment() -> None:
+    """It has ports and a checksum, both are translated; but its receiver would have to wait for the rest."""
+
+    def first(dst: str, dport: int) -> bytes:
+        whole = bytes(IPv6(src="fd00::5", dst=dst) / ScapyUDP(sport=9, dport=dport) / Raw(bytes(range(64))))
+        network = IPv6(src="fd00::5", dst=dst, nh=44)
+        return bytes(network / IPv6ExtHdrFragment(nh=UDP, offset=0, m=1, id=7) / Raw(whole[40:80]))
+
+    packet = from_scapy(first("fd00::10", 53))
+    assert packet.flow == Flow(ip("fd00::5"), ip("fd00::10"), 9, 53, UDP)
+    assert layout(first("fd00::10", 53)).fragment
+    packet.flow = packet.flow._replace(dst=ip("fd00::7"), dport=5353)
+    assert packet.to_bytes()[14:] == first("fd00::7", 5353)
+    assert transport(packet) is None
+
+
+def test_authentication_header_is_stepped_over() -> None:
+    """Its length field counts in 4 bytes minus 2, unlike those of the other extension headers (RFC 4302)."""
+    header = bytes([TCP, 4]) + bytes(22)
+    segment = bytes(ScapyTCP(sport=1000, dport=80))
+    data = bytes(IPv6(src="fd00::1", dst="fd00::2", nh=51) / Raw(header + segment))
+    assert read_flow(data) == Flow(ip("fd00::1"), ip("fd00::2"), 1000, 80, TCP)
+
+
+def test_sctp_quote_keeps_its_crc() -> None:
+    """The CRC covers bytes that the quote does not have."""
+    data = bytes(IP(src=CLIENT, dst=VIP) / ScapySCTP(sport=1, dport=80, tag=5) / Raw(bytes(40)))[:40]
+    translated = requoted(data, read_flow(data)._replace(dport=8080))
+    assert read_flow(translated).dport == 8080
+    assert translated[24:] == data[24:]
 
 
 def test_urgent_data_and_reserved_bits_are_kept() -> None:

@@ -198,6 +198,11 @@ def _field_schema(nested: str, built: dict[str, CoreSchema]) -> CoreSchema:
     return _type_schema(nested, built)
 
 
+def known_names(shape: str) -> list[str]:
+    """The fields of a shape (see Inert): of the type itself, none for a list or for anything goes."""
+    return list(_TYPES.get(shape, ()))
+
+
 _BUILT: dict[str, CoreSchema] = {}
 
 
@@ -212,3 +217,10 @@ class Inert:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.nullable_schema(_field_schema(self.shape, _BUILT))
+
+    def step(self, item: str | int) -> "Inert | None":
+        """What is below a field or an index of this value, or None when nothing is known about it."""
+        if isinstance(item, int):
+            return Inert(self.shape[1:-1]) if self.shape.startswith("[") else None
+        nested = _TYPES.get(self.shape, {}).get(item)
+        return Inert(nested) if nested else None

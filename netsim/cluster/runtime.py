@@ -1,0 +1,71 @@
+"""What the kubelet needs of the world outside the control plane, as protocols.
+
+Implemented by: `experiment/build.py` on the fabric (sandboxes, applications) and `prober.py` (probes over real
+connections); by fakes in tests. Here nothing is known of packets.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from netsim.cluster.objects import Container, Pod, Taint
+from netsim.fabric.app import App
+
+
+class Sandbox(Protocol):
+    """A pod's sandbox: what the kubelet writes into it. `netsim.fabric.Host` is one."""
+
+    hostname: str
+    env: dict[str, str]
+    resolv_conf: Any
+
+
+class PodRuntime(Protocol):
+    """The container runtime and the CNI plug-in of all nodes."""
+
+    def create_sandbox(self, node_name: str, pod: Pod, ip: str) -> Any:
+        """RunPodSandbox and CNI ADD: the pod's network namespace exists from now on; returns its host.
+
+        A pod with `hostNetwork` gets the node's own host, and `ip` is the node's.
+        """
+
+    def remove_sandbox(self, host: Any) -> None:
+        """CNI DEL and StopPodSandbox: the address leads nowhere from now on."""
+
+    def app_factory(self, pod: Pod, container: Container, host: Any) -> App:
+        """A new process for a container that is about to start; the kubelet sets `exited` and calls `start`."""
+
+
+ProbeDone = Callable[[bool, str], None]
+"""`done(ok, why)`: called once, at the latest when the time is up."""
+
+
+class Prober(Protocol):
+    """Probes and HTTP hooks, as connections from the node's own namespace."""
+
+    def http_get(
+        self, node_name: str, address: str, port: int, path: str, timeout_ns: int, done: ProbeDone
+    ) -> None:
+        """GET; a status from 200 to 399 within the time is success."""
+
+    def tcp_connect(self, node_name: str, address: str, port: int, timeout_ns: int, done: ProbeDone) -> None:
+        """Open and close a connection; established within the time is success."""
+
+    def exec_command(self, app: App, command: tuple[str, ...], timeout_ns: int, done: ProbeDone) -> None:
+        """Run a command in the container; exit code 0 within the time is success."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """A node as the cluster's file describes it. Addresses are text; `pod_cidr` is its range of pod addresses."""
+
+    name: str
+    address: str
+    pod_cidr: str
+    labels: dict[str, str] = field(default_factory=dict)
+    taints: tuple[Taint, ...] = ()
+
+    @property
+    def is_control_plane(self) -> bool:
+        """Whether the node has the control plane's label."""
+        return "node-role.kubernetes.io/control-plane" in self.labels

@@ -1,0 +1,72 @@
+"""The analysis of a run: splits and failovers of its tables, each computed once and when first asked for.
+
+`Results` has one for the whole run; a check that says `during` gets one for a part of it.
+"""
+
+from typing import TYPE_CHECKING
+
+from netsim.measure.events import find_service
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from netsim.measure.split import LoadSplit
+    from netsim.measure.summary import Failover
+
+
+class Analysis:
+    """Requests and events (see `measure.frames`) and what follows from them."""
+
+    def __init__(self, requests: "pd.DataFrame", events: "pd.DataFrame") -> None:
+        self.requests = requests
+        self.events = events
+        self._splits: dict[str, LoadSplit] = {}
+        self._failover: tuple[pd.DataFrame, pd.DataFrame] | None = None
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The Services that requests were made to, sorted."""
+        return tuple(sorted(set(self.requests["service"].unique()) - {""}))
+
+    def service(self, name: str = "") -> str:
+        """The full name of a Service; without a name that of the only one. KeyError naming those there are."""
+        if not name and len(self.services) == 1:
+            return self.services[0]
+        return find_service(name, self.services)
+
+    def load_split(self, service: str = "") -> "LoadSplit":
+        """How a Service's load was spread. KeyError for a Service without requests."""
+        from netsim.measure.split import load_split
+
+        name = self.service(service)
+        if name not in self._splits:
+            self._splits[name] = load_split(self.requests, self.events, name)
+        return self._splits[name]
+
+    @property
+    def failover_tables(self) -> "tuple[pd.DataFrame, pd.DataFrame]":
+        """All outages, and when each client node's rules changed (see `measure.failover`)."""
+        from netsim.measure.failover import failover_tables
+
+        if self._failover is None:
+            self._failover = failover_tables(self.requests, self.events)
+        return self._failover
+
+    def failover(self, service: str = "") -> "Failover":
+        """What the faults did to a Service. KeyError for a Service without requests."""
+        from netsim.measure.summary import Failover
+
+        name = self.service(service)
+        outages, nodes = self.failover_tables
+        mine, by_node = outages[outages["service"] == name], nodes[nodes["service"] == name]
+        return Failover(name, mine.reset_index(drop=True), by_node.reset_index(drop=True))
+
+    def window(self, start_ns: int, end_ns: int) -> "Analysis":
+        """The same of the requests that began, and the faults that happened, in a part of the experiment.
+
+        Events before it stay: they tell which endpoints there were.
+        """
+        r, e = self.requests, self.events
+        inside = (e["t_ns"] >= start_ns) & (e["t_ns"] < end_ns)
+        kept = e[inside | (e["reason"] != "FaultInjected")]
+        return Analysis(r[(r["t_ns"] >= start_ns) & (r["t_ns"] < end_ns)], kept)

@@ -1,0 +1,77 @@
+"""`result.plot`: the figures of a run by name.
+
+Each call returns a new matplotlib figure, which shows itself in notebooks. Called by users and by `Results.write`.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from netsim.experiment.analysis import Analysis
+
+if TYPE_CHECKING:
+    from netsim.measure.style import Plot
+
+
+class Plots:
+    """Figures of one analysis. A Service may be left out when there is only one, a fault means the first one."""
+
+    def __init__(self, analysis: Analysis) -> None:
+        self._analysis = analysis
+
+    def split(self, service: str = "") -> "Plot":
+        """Share of connections (and requests) per endpoint, with the band that chance gives."""
+        from netsim.measure.figures import split_plot
+
+        return split_plot(self._analysis.load_split(service))
+
+    def failover(self, service: str = "", fault: str = "") -> "Plot":
+        """Where the seconds of the outage went, per replication. KeyError when there was no such fault."""
+        from netsim.measure.figures import failover_plot
+
+        return failover_plot(self._analysis.failover(service), self._fault(service, fault))
+
+    def outage(self, service: str = "", fault: str = "") -> "Plot":
+        """Distribution of the outage over the replications. KeyError when there was no such fault."""
+        from netsim.measure.figures import outage_plot
+
+        return outage_plot(self._analysis.failover(service), self._fault(service, fault))
+
+    def timeline(self, service: str = "", replication: int | None = None) -> "Plot":
+        """Every request of one replication (default: the first) around its first fault, or of the whole run."""
+        from netsim.measure.timeline import timeline_plot
+
+        name = self._analysis.service(service)
+        requests, failover = self._analysis.requests, self._analysis.failover(name)
+        first = int(requests["replication"].min())
+        shown = first if replication is None else replication
+        return timeline_plot(requests, failover if failover.faults else None, name, shown)
+
+    def latency(self, service: str = "") -> "Plot":
+        """Histogram of latencies with percentiles: of one Service, or of all requests."""
+        from netsim.measure.figures import latency_plot
+
+        requests = self._analysis.requests
+        if not service:
+            return latency_plot(requests)
+        name = self._analysis.service(service)
+        return latency_plot(requests[requests["service"] == name], f"Latency of {name}")
+
+    def all(self) -> "Iterator[tuple[str, Plot]]":
+        """(file name without ending, figure) of everything there is to show."""
+        if self._analysis.requests.empty:
+            return
+        yield "latency", self.latency()
+        for service in self._analysis.services:
+            tag = service.replace("/", "-")
+            yield f"split-{tag}", self.split(service)
+            yield f"timeline-{tag}", self.timeline(service)
+            for fault in self._analysis.failover(service).faults:
+                yield f"failover-{tag}-{fault}", self.failover(service, fault)
+                yield f"outage-{tag}-{fault}", self.outage(service, fault)
+
+    def _fault(self, service: str, fault: str) -> str:
+        known = self._analysis.failover(service).faults
+        chosen = fault or next(iter(known), "")
+        if chosen not in known:
+            raise KeyError(f"no fault {chosen!r} in this run; there are {', '.join(known) or 'none'}")
+        return chosen

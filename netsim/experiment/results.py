@@ -1,0 +1,261 @@
+"""The results of an experiment: tables, statistics, figures, text, and a folder that keeps them.
+
+`Results.from_recordings` is called by the runner, `Results.read` by whoever has a folder; both give the same object. A
+folder holds
+
+    run.json            what was run (spec, seed, versions), fingerprint, packet books, checks; no times of day in it
+    requests.parquet    one row per request        failover.parquet         one row per outage
+    events.parquet      one row per event          failover_nodes.parquet   one row per outage and client node
+    figures/            the figures, as PNG
+"""
+
+import json
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from netsim.experiment.analysis import Analysis
+from netsim.experiment.checks import Check, CheckResult
+from netsim.experiment.folder import MANIFEST, write_folder
+from netsim.experiment.plots import Plots
+from netsim.measure.books import PacketBooks
+from netsim.measure.collect import Recording
+from netsim.measure.fingerprint import fingerprint
+from netsim.measure.frames import EVENT_TYPES, REQUEST_TYPES, events_frame, requests_frame
+
+if TYPE_CHECKING:
+    from netsim.measure.split import LoadSplit
+    from netsim.measure.summary import Failover
+    from netsim.measure.text import Header
+
+SCHEMA_VERSION: Final = 1
+
+# Whose versions can change a figure or a table (never the simulation's fingerprint).
+_PACKAGES: Final = ("k8s-netsim", "matplotlib", "numpy", "pandas", "pyarrow", "scapy", "scipy", "simpy")
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """What was run. `spec` is the experiment's spec as plain JSON values; times in nanoseconds."""
+
+    name: str
+    seed: int
+    replications: int
+    duration_ns: int
+    fingerprint: str
+    warmup_ns: int = 0
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+
+class Results:
+    """Everything known about one run of an experiment.
+
+    `requests` and `events` are the full tables; statistics, figures and checks leave out what began before the end of
+    the warm-up. `books` has an entry per replication.
+    """
+
+    def __init__(
+        self,
+        info: RunInfo,
+        requests: pd.DataFrame,
+        events: pd.DataFrame,
+        books: Sequence[PacketBooks] = (),
+        checks: Sequence[CheckResult] = (),
+    ) -> None:
+        self.info = info
+        self.requests = requests
+        self.events = events
+        self.books = tuple(books)
+        self.checks = tuple(checks)
+        measured = requests[requests["t_ns"] >= info.warmup_ns] if info.warmup_ns else requests
+        self.analysis = Analysis(measured, events)
+        self.plot = Plots(self.analysis)
+
+    @classmethod
+    def from_recordings(
+        cls,
+        recordings: Iterable[Recording],
+        *,
+        name: str,
+        spec: Mapping[str, Any],
+        seed: int,
+        duration_ns: int,
+        warmup_ns: int = 0,
+        checks: Sequence[Check] = (),
+        warnings: Sequence[str] = (),
+    ) -> "Results":
+        """Tables, fingerprint and evaluated checks of what the replications recorded."""
+        runs = sorted(recordings, key=lambda r: r.replication)
+        info = RunInfo(
+            name,
+            seed,
+            len(runs),
+            duration_ns,
+            fingerprint(runs),
+            warmup_ns,
+            spec,
+            _versions(),
+            tuple(warnings),
+        )
+        books = [r.books for r in runs if r.books is not None]
+        results = cls(info, requests_frame(runs, name), events_frame(runs, name), books)
+        results.checks = tuple(check.evaluate(results.analysis) for check in checks)
+        return results
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of everything observed: same spec and seed, same fingerprint, on any machine."""
+        return self.info.fingerprint
+
+    @property
+    def passed(self) -> bool:
+        """Whether all checks hold (also when there are none)."""
+        return all(check.passed for check in self.checks)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The Services that requests were made to."""
+        return self.analysis.services
+
+    @property
+    def packets(self) -> PacketBooks | None:
+        """The packet books of all replications together; of the first that does not close, if one does not."""
+        bad = [books for books in self.books if not books.closes]
+        return bad[0] if bad else PacketBooks.total(self.books) if self.books else None
+
+    def load_split(self, service: str = "") -> "LoadSplit":
+        """How a Service's connections were spread. KeyError for a Service that got none."""
+        return self.analysis.load_split(service)
+
+    def failover(self, service: str = "") -> "Failover":
+        """What the faults did to a Service. KeyError for a Service that got no request."""
+        return self.analysis.failover(service)
+
+    # ------------------------------------------------------------------ showing
+    def text(self) -> str:
+        """The report for a terminal: at most 100 columns, ending with a newline."""
+        from netsim.measure.text import report
+
+        splits = [self.load_split(service) for service in self.services]
+        failovers = [self.failover(service) for service in self.services]
+        requests = self.analysis.requests
+        return report(
+            self._header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings
+        )
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        from netsim.measure.html import checks_html, paragraph, requests_html, titled
+        from netsim.measure.text import header_lines
+
+        splits = [self.load_split(service)._repr_html_() for service in self.services]
+        failovers = [self.failover(service) for service in self.services]
+        shown = [failover._repr_html_() for failover in failovers if failover.faults]
+        books = paragraph(self.packets.line()) if self.packets else ""
+        blocks = [requests_html(self.analysis.requests), *splits, *shown, checks_html(self.checks), books]
+        return titled(header_lines(self._header())[0], *blocks)
+
+    def _header(self) -> "Header":
+        from netsim.measure.text import Header
+
+        i = self.info
+        return Header(i.name, i.seed, i.replications, i.duration_ns, i.fingerprint)
+
+    # ------------------------------------------------------------------ keeping
+    def write(self, folder: str | Path, figures: bool = True) -> Path:
+        """Write the result folder, all or nothing. Raises FileExistsError when something else is there."""
+        target = Path(folder)
+        write_folder(target, lambda part: self._fill(part, figures))
+        return target
+
+    def _fill(self, part: Path, figures: bool) -> None:
+        outages, nodes = self.analysis.failover_tables
+        tables = {
+            "requests": self.requests,
+            "events": self.events,
+            "failover": outages,
+            "failover_nodes": nodes,
+        }
+        for name, table in tables.items():
+            table.to_parquet(part / f"{name}.parquet", index=False)
+        if figures:
+            (part / "figures").mkdir()
+            for name, plot in self.plot.all():
+                (part / "figures" / f"{name}.png").write_bytes(plot.png())
+        text = json.dumps(self.manifest(), indent=2, ensure_ascii=False)
+        (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    def manifest(self) -> dict[str, Any]:
+        """The contents of `run.json`."""
+        i = self.info
+        return {
+            "schemaVersion": SCHEMA_VERSION,
+            "kind": "RunResult",
+            "name": i.name,
+            "seed": i.seed,
+            "replications": i.replications,
+            "durationNs": i.duration_ns,
+            "warmupNs": i.warmup_ns,
+            "fingerprint": i.fingerprint,
+            "versions": dict(i.versions),
+            "warnings": list(i.warnings),
+            "checks": [asdict(check) for check in self.checks],
+            "packets": [books.as_dict() for books in self.books],
+            "spec": dict(i.spec),
+        }
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Results":
+        """Read a result folder back. FileNotFoundError when it is none, ValueError when it is damaged or too new."""
+        source = Path(folder)
+        manifest = _read_manifest(source)
+        info = RunInfo(
+            manifest["name"],
+            manifest["seed"],
+            manifest["replications"],
+            manifest["durationNs"],
+            manifest["fingerprint"],
+            manifest["warmupNs"],
+            manifest["spec"],
+            manifest["versions"],
+            tuple(manifest["warnings"]),
+        )
+        requests = pd.read_parquet(source / "requests.parquet").astype(dict(REQUEST_TYPES))
+        events = pd.read_parquet(source / "events.parquet").astype(dict(EVENT_TYPES))
+        books = [PacketBooks.from_dict(entry) for entry in manifest["packets"]]
+        return cls(info, requests, events, books, [CheckResult(**entry) for entry in manifest["checks"]])
+
+
+def _read_manifest(source: Path) -> dict[str, Any]:
+    path = source / MANIFEST
+    if not path.is_file():
+        raise FileNotFoundError(f"{source} is no result folder: there is no {MANIFEST} in it")
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        found = manifest["schemaVersion"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if found != SCHEMA_VERSION:
+        raise ValueError(
+            f"{path} has schemaVersion {found}, this netsim reads {SCHEMA_VERSION}: run it again"
+        )
+    return manifest
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,116 @@
+"""An experiment against its topology: clients and targets of the load, times, checks.
+
+Called by: `loader`. `place` is that of the document's `spec`; the topology has been read by then.
+"""
+
+from collections.abc import Sequence
+
+from netsim.experiment.rules_faults import check_fault
+from netsim.experiment.rules_names import Directory, is_address
+from netsim.experiment.rules_parts import Item, Parts
+from netsim.experiment.rules_place import Path, Place, Template
+from netsim.experiment.rules_select import check_selected, check_words
+from netsim.experiment.spec_experiment import Check, Load
+
+
+def check_experiment(parts: Parts, directory: Directory | None, place: Place) -> None:
+    """Record what is wrong. Without a directory (the topology has errors itself) only times and shapes are checked."""
+    if parts.ends_by(parts.warmup_ns):
+        place.error(("warmup",), f"the warm-up is not shorter than the experiment ({parts.length()})")
+    _check_unique([(item.index, item.value.name) for item in parts.load], "load", place)
+    _check_unique([(item.index, item.value.name) for item in parts.checks], "checks", place)
+    for load in parts.load:
+        _check_load(load, parts, directory, place, ("load", load.index))
+    for server in parts.servers:
+        path: Path = ("servers", server.index, "selector")
+        selector = server.value.selector
+        if check_words(selector, ("labels", "pod"), "the pods of a server", place, path) and directory:
+            check_selected(selector, directory, place, path)
+    for fault in parts.faults:
+        check_fault(fault, parts, directory, place, ("faults", fault.index))
+    for check in parts.checks:
+        _check_during(check.value, parts, place, ("checks", check.index, "during"))
+    if "load" not in place.source.node.parts:
+        place.problems.note("the experiment has no load: nothing will be asked and nothing measured")
+
+
+def _check_unique(names: Sequence[tuple[int, str]], what: str, place: Place) -> None:
+    seen: dict[str, int] = {}
+    for index, name in names:
+        first = seen.setdefault(name, index)
+        if first != index:
+            message = f'"{name}" is also the name of {what}[{first}]: choose another'
+            place.error((what, index, "name"), message)
+
+
+def _check_during(check: Check, parts: Parts, place: Place, path: Path) -> None:
+    if check.during is None:
+        return
+    begin, end = check.during
+    if begin >= end:
+        place.error(path, "must be [from, to] with from before to")
+    elif parts.ends_by(end - 1):
+        place.error((*path, 1), f"is after the end: the experiment takes {parts.length()}")
+
+
+def _check_load(
+    item: Item[Load], parts: Parts, directory: Directory | None, place: Place, path: Path
+) -> None:
+    load = item.value
+    if item.whole:
+        _check_model(load, place, path)
+    if parts.ends_by(load.start_ns):
+        place.error((*path, "start"), f"the load starts after the end: the experiment takes {parts.length()}")
+    if parts.ends_by(load.timeout_ns - 1):
+        message = f"the timeout is longer than the experiment ({parts.length()}): nothing would ever time out"
+        place.error((*path, "timeout"), message)
+    if load.ipFamily != "ipv4":
+        place.error((*path, "ipFamily"), f"{load.ipFamily} is not simulated yet: write ipv4")
+    who: Path = (*path, "from")
+    if check_words(load.from_, ("labels", "pod", "node", "external"), "clients", place, who) and directory:
+        clients = check_selected(load.from_, directory, place, who)
+        if clients or load.from_.kind in ("node", "external"):
+            _check_target(load, clients, directory, place, (*path, "to"))
+
+
+def _check_model(load: Load, place: Place, path: Path) -> None:
+    if load.model == "open":
+        if load.rate_per_s is None:
+            place.error(path, 'an open load needs a "rate", such as 200/s (or write model: closed)')
+        if load.think_time_ns:
+            place.error((*path, "thinkTime"), "thinkTime is for model: closed", key=True)
+        return
+    for name, given in (("rate", load.rate_per_s), ("arrivals", "arrivals" in load.model_fields_set)):
+        if given:
+            message = f"{name} is for model: open; a closed load has connections and thinkTime"
+            place.error((*path, name), message, key=True)
+    place.problems.note(
+        f'load "{load.name}" is closed: slow answers delay the next requests, so latencies look better than they are'
+    )
+
+
+def _check_target(
+    load: Load, clients: list[Template], directory: Directory, place: Place, path: Path
+) -> None:
+    host = load.to.host
+    namespaces = list(dict.fromkeys(client.namespace for client in clients)) or ["default"]
+    if is_address(host):
+        problem = directory.problem_with_address(host)
+    else:
+        problem = directory.problem_with_name(host, namespaces)
+    if problem:
+        place.error(path, problem)
+        return
+    if not clients and not is_address(host):
+        place.problems.note(
+            f'load "{load.name}": {load.from_} does not ask the cluster\'s DNS, so {host} will not resolve'
+        )
+    keys = (directory.service_of(host, namespace) for namespace in namespaces)
+    service = next((directory.services[key] for key in keys if key), None)
+    if service is not None and service.spec.ports and not service.spec.is_headless:
+        ports = [port.port for port in service.spec.ports]
+        if load.to.port not in ports:
+            place.problems.note(
+                f'load "{load.name}": Service/{service.metadata.name} has no port {load.to.port} '
+                f"(it has {', '.join(map(str, ports))}): connections will hang until they time out"
+            )

@@ -1,0 +1,260 @@
+"""Faults: what goes wrong, when, to whom, and for how long.
+
+A plan says it in the words of Chaos Mesh (action, selector, mode); the injector carries it out on the running cluster. Truth
+first: a fault acts on processes, machines, cables or kube-proxy, never on the control plane's opinion of them. Who notices, and
+when, is for kubelet, controllers and clients to find out.
+
+================  ======================================================================================
+action            what happens; what `for` undoes
+================  ======================================================================================
+pod-kill          all containers' processes die (SIGKILL); the kubelet restarts them as the restart policy says
+pod-delete        the pod is deleted through the API server, with its grace period or the given one
+pod-hang          the processes go on holding their sockets but answer nothing; resumed after `for`
+node-crash        a node loses power for good, with all its pods
+link-down         a cable carries nothing; plugged in again after `for`
+link-netem        a cable delays, loses, duplicates, reorders or corrupts packets; clean again after `for`
+kube-proxy-stop   kube-proxy on a node stops: the rules stay as they are; started again (full sync) after `for`
+================  ======================================================================================
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from netsim.cluster.objects import EndpointSlice, Pod
+from netsim.fabric.link import Netem
+from netsim.workload.records import FaultInjected
+
+if TYPE_CHECKING:
+    from netsim.cluster.controlplane import ControlPlane
+    from netsim.engine import Engine
+    from netsim.fabric.fabric import Cable, Fabric
+
+T = TypeVar("T")
+
+
+class TargetSelector(Protocol):
+    """Who may be meant (see `netsim.experiment.spec_select`)."""
+
+    @property
+    def kind(self) -> str:
+        """One of pod, node, link, external, labels."""
+
+    pod: str
+    node: str
+    link: str
+    external: str
+
+    def selects_pod(self, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
+        """Whether it means a pod with this name and these labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """One fault. Times are relative to the experiment's beginning; `value` goes with fixed (a number) and
+    fixed-percent (0 to 100); `direction` is as the selected end sees it (from: what it sends)."""
+
+    action: str
+    at_ns: int
+    selector: TargetSelector
+    for_ns: int = 0
+    mode: str = "one"
+    value: float = 1
+    netem: Netem | None = None
+    direction: str = "both"
+    grace_ns: int | None = None
+
+
+class Processes(Protocol):
+    """The running containers, as the runtime knows them."""
+
+    def hang(self, namespace: str, pod: str) -> None:
+        """SIGSTOP, in effect."""
+
+    def resume(self, namespace: str, pod: str) -> None:
+        """SIGCONT."""
+
+
+class FaultInjector:
+    """Carries plans out; each picks its victims when its time has come, from a random stream of its own."""
+
+    def __init__(
+        self, engine: "Engine", fabric: "Fabric", control_plane: "ControlPlane", processes: Processes
+    ) -> None:
+        self._engine = engine
+        self._fabric = fabric
+        self._control = control_plane
+        self._processes = processes
+        self._numbers: Counter[str] = Counter()
+        self._actions: dict[str, Callable[[str, FaultPlan], None]] = {
+            "pod-kill": self._pod_kill,
+            "pod-delete": self._pod_delete,
+            "pod-hang": self._pod_hang,
+            "node-crash": self._node_crash,
+            "link-down": self._link_down,
+            "link-netem": self._link_netem,
+            "kube-proxy-stop": self._kube_proxy_stop,
+        }
+
+    def schedule(self, plans: Sequence[FaultPlan], epoch_ns: int) -> None:
+        """Let the plans happen, counted from `epoch_ns`."""
+        for plan in plans:
+            self._numbers[plan.action] += 1
+            name = f"{plan.action}-{self._numbers[plan.action]}"
+            self._engine.call_at(epoch_ns + plan.at_ns, self._actions[plan.action], name, plan)
+
+    # ------------------------------------------------------------------ choosing
+    def _pods(self, name: str, plan: FaultPlan) -> list[Pod]:
+        """Running pods that are meant; a node's selector means its pods."""
+        selector = plan.selector
+        found = [pod for pod in self._control.api.list("Pod") if isinstance(pod, Pod) and _running(pod)]
+        if selector.kind == "node":
+            chosen = [pod for pod in found if fnmatchcase(pod.spec.nodeName or "", selector.node)]
+        else:
+            chosen = [
+                pod
+                for pod in found
+                if selector.selects_pod(pod.metadata.namespace, pod.metadata.name, pod.metadata.labels)
+            ]
+        return self._some(name, plan, sorted(chosen, key=lambda pod: (pod.metadata.namespace, pod.metadata.name)))
+
+    def _nodes(self, name: str, plan: FaultPlan) -> list[str]:
+        """Nodes by name or pattern, or those on which selected pods run."""
+        alive = [node for node, host in self._fabric.nodes.items() if host.alive]
+        if plan.selector.kind == "node":
+            return self._some(name, plan, [node for node in alive if fnmatchcase(node, plan.selector.node)])
+        every = FaultPlan(plan.action, 0, plan.selector, mode="all")
+        pods = self._pods(name, every)
+        hosting = dict.fromkeys(pod.spec.nodeName for pod in pods if pod.spec.nodeName in alive)
+        return self._some(name, plan, sorted(node for node in hosting if node))
+
+    def _cables(self, name: str, plan: FaultPlan) -> list["Cable"]:
+        """Cables by name or pattern, or those of selected nodes, outside hosts or pods."""
+        selector, cables = plan.selector, self._fabric.cables
+        if selector.kind == "link":
+            wanted = [n for n in cables if fnmatchcase(n, selector.link) or fnmatchcase(n, f"{selector.link}:eth0")]
+        elif selector.kind == "node":
+            wanted = [f"{n}:eth0" for n in self._fabric.nodes if fnmatchcase(n, selector.node)]
+        elif selector.kind == "external":
+            wanted = [f"{n}:eth0" for n in self._fabric.outside if fnmatchcase(n, selector.external)]
+        else:
+            pods = self._pods(name, FaultPlan(plan.action, 0, selector, mode="all"))
+            wanted = [f"{_key(pod)}:eth0" for pod in pods]
+        return [cables[n] for n in self._some(name, plan, sorted(n for n in wanted if n in cables))]
+
+    def _some(self, name: str, plan: FaultPlan, candidates: Sequence[T]) -> list[T]:
+        rng: random.Random = self._engine.stream(f"fault/{name}")
+        return rng.sample(candidates, _how_many(plan, len(candidates)))
+
+    # ------------------------------------------------------------------ doing
+    def _pod_kill(self, name: str, plan: FaultPlan) -> None:
+        pods = self._pods(name, plan)
+        self._tell(name, plan, pods)
+        for pod in pods:
+            self._control.kill_container(pod)
+
+    def _pod_delete(self, name: str, plan: FaultPlan) -> None:
+        pods = self._pods(name, plan)
+        self._tell(name, plan, pods)
+        for pod in pods:
+            self._control.delete_pod(pod, plan.grace_ns)
+
+    def _pod_hang(self, name: str, plan: FaultPlan) -> None:
+        pods = self._pods(name, plan)
+        self._tell(name, plan, pods)
+        for pod in pods:
+            self._processes.hang(pod.metadata.namespace, pod.metadata.name)
+            self._later(plan, self._processes.resume, pod.metadata.namespace, pod.metadata.name)
+
+    def _node_crash(self, name: str, plan: FaultPlan) -> None:
+        nodes = self._nodes(name, plan)
+        pods = [pod for pod in self._control.api.list("Pod") if isinstance(pod, Pod) and pod.spec.nodeName in nodes]
+        self._tell(name, plan, [pod for pod in pods if _running(pod)], nodes=nodes)
+        for node in nodes:
+            self._fabric.crash_node(node)
+            self._control.crash_node(node)
+
+    def _link_down(self, name: str, plan: FaultPlan) -> None:
+        cables = self._cables(name, plan)
+        self._tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
+        for cable in cables:
+            self._fabric.set_cable(cable, False)
+            self._later(plan, self._fabric.set_cable, cable, True)
+
+    def _link_netem(self, name: str, plan: FaultPlan) -> None:
+        cables = self._cables(name, plan)
+        self._tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
+        for cable in cables:
+            self._fabric.set_netem(cable, plan.netem, plan.direction)
+            self._later(plan, self._fabric.set_netem, cable, None, plan.direction)
+
+    def _kube_proxy_stop(self, name: str, plan: FaultPlan) -> None:
+        nodes = self._nodes(name, plan)
+        self._tell(name, plan, [], nodes=nodes)
+        for node in nodes:
+            self._control.proxies[node].stop()
+            self._later(plan, self._control.proxies[node].start)
+
+    def _later(self, plan: FaultPlan, undo: Callable[..., object], *args: object) -> None:
+        if plan.for_ns:
+            self._engine.call_later(plan.for_ns, undo, *args)
+
+    # ------------------------------------------------------------------ telling
+    def _tell(
+        self,
+        name: str,
+        plan: FaultPlan,
+        pods: Sequence[Pod],
+        nodes: Sequence[str] = (),
+        links: Sequence[str] = (),
+    ) -> None:
+        now = self._engine.now
+        addresses = tuple(pod.status.podIP for pod in pods if pod.status.podIP)
+        record = FaultInjected(
+            now,
+            name,
+            plan.action,
+            tuple(_key(pod) for pod in pods),
+            tuple(nodes),
+            tuple(links),
+            addresses,
+            self._services_of(addresses),
+            now + plan.for_ns if plan.for_ns else 0,
+        )
+        self._engine.bus.publish(record)
+
+    def _services_of(self, addresses: Sequence[str]) -> tuple[str, ...]:
+        """Services that have one of the addresses as an endpoint now."""
+        found: dict[str, None] = {}
+        for item in self._control.api.list("EndpointSlice"):
+            assert isinstance(item, EndpointSlice)
+            service = item.metadata.labels.get("kubernetes.io/service-name", "")
+            if any(address in addresses for endpoint in item.endpoints for address in endpoint.addresses):
+                found[f"{item.metadata.namespace}/{service}"] = None
+        return tuple(sorted(found))
+
+    def _pods_on(self, cables: Sequence["Cable"]) -> list[Pod]:
+        hosts = {cable.name.removesuffix(":eth0") for cable in cables}
+        pods: list[Any] = list(self._control.api.list("Pod"))
+        return [pod for pod in pods if _key(pod) in hosts or pod.spec.nodeName in hosts]
+
+
+def _running(pod: Pod) -> bool:
+    return pod.status.phase == "Running" and pod.metadata.deletionTimestamp is None
+
+
+def _key(pod: Pod) -> str:
+    return f"{pod.metadata.namespace}/{pod.metadata.name}"
+
+
+def _how_many(plan: FaultPlan, available: int) -> int:
+    wanted = {
+        "one": 1,
+        "all": available,
+        "fixed": int(plan.value),
+        "fixed-percent": round(available * plan.value / 100),
+    }[plan.mode]
+    return min(wanted, available)

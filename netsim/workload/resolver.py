@@ -1,0 +1,267 @@
+"""The resolver inside an application: names -> addresses by real datagrams from its host.
+
+Called by clients (`netsim.workload`), by the shell's `nslookup`, and by whatever else runs in a pod:
+
+    resolver = Resolver(host, host.resolv_conf, style="glibc")
+    resolver.lookup("my-nginx", done)        # done(result, now)
+
+What is asked when is `resolver_lookup`'s business; here are sockets, ports, ids, time-outs and the application's own
+cache. As in glibc each name of the search list gets a new socket and port per server, from which A and AAAA leave back
+to back, and again when they are repeated: so a repetition meets the conntrack entry of the first attempt.
+One timer serves all look-ups of a resolver: nearly all of them end long before their time-out.
+
+Simplified: no nscd, no mDNS; /etc/hosts has localhost, the host's own name and whatever is given.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from netsim.cluster.dns.exchange import HostExchanger
+from netsim.cluster.dns.resolvconf import ResolvConf
+from netsim.engine import S
+from netsim.fabric.host import Host
+from netsim.kernel.errno import Errno
+from netsim.wire.addr import Address, ip
+from netsim.wire.dns import DNS_PORT, Bounded
+from netsim.wire.dns_codec import DnsCodec
+from netsim.wire.packet import Flow
+from netsim.workload.resolver_exchange import Memory
+from netsim.workload.resolver_lookup import FAMILIES, STYLES, Lookup, LookupResult
+from netsim.workload.resolver_search import Settings, settings
+
+Done = Callable[[LookupResult, int], None]
+
+_MOST_CACHED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """How long an application remembers: seconds, or None for the TTL; a negative number is for ever."""
+
+    positive: int | None
+    negative: int | None
+
+
+# Go, glibc and musl remember nothing; the JVM keeps 30 s and 10 s (networkaddress.cache.ttl), or for ever with a
+# security manager (timing facts dns.clients); "ttl" is what systemd-resolved, nscd and browsers come near to.
+CACHES: Final[Mapping[str, CachePolicy | None]] = {
+    "none": None,
+    "ttl": CachePolicy(None, None),
+    "jvm": CachePolicy(30, 10),
+    "forever": CachePolicy(-1, 10),
+}
+
+
+class Resolver:
+    """One process's resolver. Raises KeyError for an unknown style or cache."""
+
+    __slots__ = ("_active", "_cache", "_files", "_policy", "armed_ns", "codec", "conf", "deadline_ns",
+                 "exchanger", "host", "memory", "owner", "rng", "socket_per_server", "style", "timers")  # fmt: skip
+
+    def __init__(
+        self,
+        host: Host,
+        conf: ResolvConf,
+        style: str = "glibc",
+        *,
+        cache: str = "none",
+        codec: DnsCodec | None = None,
+        hosts: Mapping[str, tuple[Address, ...]] | None = None,
+        owner: object = None,
+    ) -> None:
+        self.host = host
+        self.conf: Settings = settings(conf)
+        self.codec = codec or DnsCodec()
+        self.owner = owner
+        self.rng = host.engine.stream(f"resolver/{host.name}")
+        self.memory = Memory(self.conf.single_request, self.conf.reopen, self.rng.getrandbits(16))
+        self.exchanger = HostExchanger(host, owner, self.rng)
+        self.timers = host.engine.timers
+        self.deadline_ns = 0
+        self.armed_ns = 0
+        self.style = STYLES[style]
+        self.socket_per_server = self.style.search != "musl"
+        self._policy = CACHES[cache]
+        self._cache: Bounded[tuple[str, str], tuple[int, LookupResult]] = Bounded(_MOST_CACHED)
+        self._files = {"localhost": (ip("127.0.0.1"),), host.hostname: (host.address,), **(hosts or {})}
+        self._active: dict[HostLookup, None] = {}
+
+    def lookup(self, name: str, done: Done, family: str = "any") -> None:
+        """Look a name up; `done(result, now)` is called once: at once for an address, a local or a remembered name,
+        otherwise when the servers have answered or all time-outs are over. `family`: any, ipv4 or ipv6."""
+        now = self.host.now
+        known = self._known(name, family, now)
+        if known is not None:
+            done(known, now)
+            return
+        lookup = HostLookup(self, name, family, done)
+        self._active[lookup] = None
+        lookup.begin(now)
+
+    def stop(self) -> None:
+        """The process is gone: forget what is under way and call nobody."""
+        for lookup in self._active:
+            lookup.hang_up()
+        self._active.clear()
+        self.deadline_ns = 0
+        self.exchanger.stopped = True
+
+    def forget(self) -> None:
+        """Empty the application's cache."""
+        self._cache.clear()
+
+    # -- what needs no question --------------------------------------------------------------------------------------
+
+    def _known(self, name: str, family: str, now: int) -> LookupResult | None:
+        cached = self._cache.get((name, family)) if self._policy else None
+        if cached is not None and (cached[0] > now or cached[0] < 0):
+            return cached[1]
+        addresses = self._files.get(name) or _literal(name)
+        if addresses is None:
+            return None
+        return LookupResult(name, addresses, name)
+
+    def remember(self, result: LookupResult, family: str, now: int) -> None:
+        """Put a result into the application's cache, if it has one."""
+        if self._policy is None:
+            return
+        seconds = self._policy.negative if result.error else self._policy.positive
+        if seconds is None:
+            seconds = result.ttl
+        if seconds:
+            until = now + seconds * S if seconds > 0 else -1
+            self._cache.remember((result.name, family), (until, replace(result, queries=0)))
+
+    # -- time --------------------------------------------------------------------------------------------------------
+
+    def wait(self, until_ns: int) -> None:
+        """A look-up wants to be told when it is that late."""
+        if not self.deadline_ns or until_ns < self.deadline_ns:
+            self.timers.arm(self, until_ns)
+
+    def expired(self, now: int) -> None:
+        """Timer queue: some look-up's time may be up."""
+        for lookup in list(self._active):
+            if lookup.until_ns <= now:
+                lookup.silence(now)
+        if self._active:
+            self.timers.arm(self, min(lookup.until_ns for lookup in self._active))
+
+    def ended(self, lookup: "HostLookup") -> None:
+        """A look-up is over."""
+        self._active.pop(lookup, None)
+
+
+class HostLookup:
+    """A look-up under way: the `Transport` of its state machine."""
+
+    __slots__ = ("_asked", "_done", "_family", "_machine", "_resolver", "_sockets", "_unsent", "until_ns")
+
+    def __init__(self, resolver: Resolver, name: str, family: str, done: Done) -> None:
+        self._resolver = resolver
+        self._family = family
+        self._done = done
+        self._sockets: dict[int, Any] = {}  # by server; musl has one for all of them
+        self._unsent: int | None = None
+        # What was asked from the present ports, by id: slot, server, question.
+        self._asked: dict[int, tuple[int, int, bytes]] = {}
+        self.until_ns = 0
+        self._machine = Lookup(name, resolver.style, FAMILIES[family], resolver.conf, resolver.memory, self)
+
+    def begin(self, now: int) -> None:
+        """Start."""
+        self._machine.begin(now)
+
+    def silence(self, now: int) -> None:
+        """Nothing came in time."""
+        self._machine.silence(now)
+
+    def ask(self, slot: int, name: str, qtype: int, server: int, *, over_tcp: bool) -> None:
+        """Send a question."""
+        resolver = self._resolver
+        edns_size = resolver.conf.edns_size
+        tail = resolver.codec.query(name, qtype, edns_size)
+        address = resolver.conf.servers[server]
+        if over_tcp:
+            self._ask_over_tcp(slot, server, address, tail)
+            return
+        key = server if resolver.socket_per_server else 0
+        socket = self._sockets.get(key) or self._open(key)
+        number = resolver.rng.getrandbits(16)
+        self._asked[number] = (slot, server, tail[10:-11] if edns_size else tail[10:])
+        errno = socket.send(number.to_bytes(2) + tail, address, DNS_PORT, self._machine.now)
+        if errno is not None and self._unsent is None:  # no route, for example
+            self._unsent = server
+            resolver.host.engine.call_later(0, self._could_not_send)
+
+    def _open(self, key: int) -> Any:
+        socket = self._sockets[key] = self._resolver.host.ns.sockets.open_udp(self._received)
+        socket.owner = self._resolver.owner
+        socket.on_error = self._icmp_error
+        return socket
+
+    def _ask_over_tcp(self, slot: int, server: int, address: Address, tail: bytes) -> None:
+        def done(reply: bytes | None, now: int) -> None:
+            answer = self._resolver.codec.answer(reply) if reply else None
+            if answer is None:
+                self._machine.unreachable(server, now)
+            else:
+                self._machine.heard(slot, server, answer, now, over_tcp=True)
+
+        timeout_ns = self._resolver.conf.timeout_ns
+        self._resolver.exchanger.exchange(address, DNS_PORT, tail, timeout_ns, done, over_tcp=True)
+
+    def _received(self, _socket: Any, payload: bytes, src: Address, _sport: int, now: int) -> None:
+        asked = self._asked.get(int.from_bytes(payload[:2]))
+        if asked is None:
+            return
+        slot, server, question = asked
+        answer = self._resolver.codec.answer(payload)
+        # The socket is connected (glibc) or the source is checked (musl): a reply from elsewhere does not count.
+        if answer is not None and answer.question == question and src == self._resolver.conf.servers[server]:
+            self._machine.heard(slot, server, answer, now)
+
+    def _icmp_error(self, _socket: Any, _errno: Errno, flow: Flow, now: int) -> None:
+        if flow.dst in self._resolver.conf.servers:
+            self._machine.unreachable(self._resolver.conf.servers.index(flow.dst), now)
+
+    def _could_not_send(self) -> None:
+        server, self._unsent = self._unsent, None
+        if server is not None:
+            self._machine.unreachable(server, self._resolver.host.now)
+
+    def reopen(self) -> None:
+        """Ask from a new port: replies to the old one are lost."""
+        self.hang_up()
+        self._asked.clear()
+
+    def hang_up(self) -> None:
+        """Close the sockets."""
+        for socket in self._sockets.values():
+            socket.close()
+        self._sockets.clear()
+        self._unsent = None
+
+    def wait(self, until_ns: int) -> None:
+        """Have `silence` called then."""
+        self.until_ns = until_ns
+        self._resolver.wait(until_ns)
+
+    def finished(self, result: LookupResult) -> None:
+        """Tell the application."""
+        now = self._machine.now
+        self.hang_up()
+        self._resolver.ended(self)
+        self._resolver.remember(result, self._family, now)
+        self._done(result, now)
+
+
+def _literal(name: str) -> tuple[Address, ...] | None:
+    """The address that a name is, if it is one."""
+    if not name[-1:].isdigit() and ":" not in name:
+        return None
+    try:
+        return (ip(name),)
+    except ValueError:
+        return None

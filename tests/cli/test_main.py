@@ -1,0 +1,133 @@
+"""The command line: exit codes, what goes where, and the published JSON Schema."""
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import netsim
+from netsim.cli.main import main
+from netsim.cli.schema import Document, json_schema
+from netsim.experiment.yaml_tree import parse_yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    code = main(arguments)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"netsim {netsim.__version__}\n", "")
+    code, out, err = run(capsys, "--help")
+    assert (code, err) == (0, "")
+    assert "validate" in out
+    assert "schema" in out
+
+
+@pytest.mark.parametrize("arguments", [("validate",), ("validat",), ("validate", "-x"), ("schema", "pod")])
+def test_wrong_usage(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert "Usage" in err
+    assert "Traceback" not in err
+
+
+def test_validate_says_what_it_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    code, out, err = run(capsys, "validate", "experiments/wrong-port.yaml", "topologies/auth.yaml")
+    assert (code, err) == (0, "")
+    first, *notes = out.splitlines()
+    assert first == (
+        "experiments/wrong-port.yaml: ok: experiment wrong-port: 1 replications, 2 load, 2 checks; "
+        "cluster tutorial-nginx: 3 Node, 1 Deployment, 1 Pod, 1 Service"
+    )
+    assert any("has no port 80 (it has 5000)" in note for note in notes)
+
+
+def test_good_and_bad_files_together(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    code, out, err = run(capsys, "validate", "topologies/auth.yaml", "nowhere.yaml")
+    assert (code, err) == (2, "nowhere.yaml:1:1: (file): no such file\n")
+    assert out.startswith("topologies/auth.yaml: ok")
+
+
+def failing(error: BaseException) -> Any:
+    def load(_: Path) -> None:
+        raise error
+
+    return load
+
+
+def test_an_internal_error_leaves_a_file_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    loader = importlib.import_module("netsim.experiment.loader")
+    monkeypatch.setattr(loader, "load", failing(ZeroDivisionError("a bug")))
+    code, out, err = run(capsys, "validate", "x.yaml")
+    assert (code, out) == (3, "")
+    (details,) = tmp_path.iterdir()
+    assert err == f"netsim: internal error: ZeroDivisionError: a bug (details in {details})\n"
+    assert "Traceback" in details.read_text(encoding="utf-8")
+
+
+def test_interrupted(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    loader = importlib.import_module("netsim.experiment.loader")
+    monkeypatch.setattr(loader, "load", failing(KeyboardInterrupt()))
+    code, _, err = run(capsys, "validate", "x.yaml")
+    assert code == 130
+    assert "interrupted" in err
+
+
+def documents(folder: str) -> list[tuple[str, Any]]:
+    return [
+        (path.name, document.data)
+        for path in sorted((ROOT / folder).glob("*.yaml"))
+        for document in parse_yaml(path.read_text(encoding="utf-8")).documents
+    ]
+
+
+@pytest.mark.parametrize(
+    ("document", "folder"), [(Document.CLUSTER, "topologies"), (Document.EXPERIMENT, "experiments")]
+)
+def test_the_schema_fits_what_is_shipped(document: Document, folder: str) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    validator = jsonschema.Draft202012Validator(json_schema(document))
+    validator.check_schema(validator.schema)
+    for name, data in documents(folder):
+        assert list(validator.iter_errors(data)) == [], name
+
+
+@pytest.mark.parametrize(
+    ("document", "data"),
+    [
+        (Document.CLUSTER, {"spec": {"node": []}}),
+        (Document.CLUSTER, {"spec": {"links": {"default": {"delay": 5}}}}),
+        (Document.CLUSTER, {"spec": {"kubelet": {"maxPod": 5}}}),
+        (Document.EXPERIMENT, {"spec": {"topology": "t.yaml", "durations": "5s"}}),
+        (
+            Document.EXPERIMENT,
+            {"spec": {"topology": "t.yaml", "faults": [{"at": "5s", "action": "pod-kil"}]}},
+        ),
+    ],
+)
+def test_the_schema_finds_mistakes(document: Document, data: dict[str, Any]) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    kind = "Cluster" if document is Document.CLUSTER else "Experiment"
+    whole = {"apiVersion": "netsim/v1", "kind": kind, "metadata": {"name": "a"}, **data}
+    assert list(jsonschema.Draft202012Validator(json_schema(document)).iter_errors(whole))
+
+
+def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "schema", "experiment")
+    assert (code, err) == (0, "")
+    assert json.loads(out) == json_schema(Document.EXPERIMENT)
