@@ -5,8 +5,6 @@ engine with a fabric of nodes and pods. Both use `Inbox` in place of real socket
 """
 
 import random
-import sys
-import types
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
@@ -38,13 +36,6 @@ from netsim.wire.packet import (
     UdpDatagram,
     arp_packet,
 )
-
-try:
-    import netsim.kernel.sockets
-except ImportError:
-    stub = types.ModuleType("netsim.kernel.sockets")
-    stub.Sockets = lambda ns: None
-    sys.modules["netsim.kernel.sockets"] = stub
 
 FLAGS = {"S": SYN, ".": ACK, "F": FIN, "R": RST}
 
@@ -215,8 +206,8 @@ def service(
     proto: str = "tcp",
     pods: str = "10.244.0.0/16",
 ) -> str:
-    """The nat rules that kube-proxy writes for a ClusterIP Service: traffic from outside the pods is masqueraded, and so
-    is a pod that reaches itself."""
+    """The nat rules that kube-proxy writes for a ClusterIP Service: traffic from outside the pods is masqueraded, and
+    so is a pod that reaches itself."""
     there = f"-d {cluster_ip}/32 -p {proto} -m {proto} --dport {port}"
     places = list(backends)
     lines = [
@@ -245,8 +236,8 @@ def service(
 
 
 class Lab:
-    """An engine and a flat fabric: nodes n1 (172.18.0.2), n2, ... and pods, `pod(1, 5)` being 10.244.1.5 on n1. All have
-    inboxes."""
+    """An engine and a flat fabric: nodes n1 (172.18.0.2), n2, ... and pods, `pod(1, 5)` being 10.244.1.5 on n1. All
+    have inboxes."""
 
     def __init__(self, nodes: int = 2, seed: int = 1, follow: bool = False, **config: Any) -> None:
         self.engine = Engine(seed)

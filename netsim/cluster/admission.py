@@ -28,7 +28,9 @@ def name_suffix(random: Random) -> str:
 class Admission:
     """Completes new objects. `service_subnet` and the node-port range belong to the cluster."""
 
-    def __init__(self, engine: Engine, service_subnet: str, toleration_seconds: int, node_ports: NodePorts) -> None:
+    def __init__(
+        self, engine: Engine, service_subnet: str, toleration_seconds: int, node_ports: NodePorts
+    ) -> None:
         self._engine = engine
         self._toleration_seconds = toleration_seconds
         self.addresses = ServiceAddresses(service_subnet)
@@ -59,7 +61,9 @@ class Admission:
     def _tolerations(self, pod: Pod) -> Pod:
         """DefaultTolerationSeconds: every pod may stay on a dead node for five minutes."""
         missing = [
-            Toleration(key=key, operator="Exists", effect="NoExecute", tolerationSeconds=self._toleration_seconds)
+            Toleration(
+                key=key, operator="Exists", effect="NoExecute", tolerationSeconds=self._toleration_seconds
+            )
             for key in (NOT_READY, UNREACHABLE)
             if not any(_covers(toleration, key) for toleration in pod.spec.tolerations)
         ]

@@ -153,7 +153,9 @@ class ApiServer:
         self._replay([pod for pod in self.list(Pod) if pod.spec.nodeName == node], handler)
         return self._open(log, _one_by_one(handler), watcher)
 
-    def watch_frames(self, kind: type[ApiObject] | str, deliver: Callable[[Frame], None], watcher: str) -> Watch:
+    def watch_frames(
+        self, kind: type[ApiObject] | str, deliver: Callable[[Frame], None], watcher: str
+    ) -> Watch:
         """A watch from now on that hands over whole frames."""
         return self._open(self.log(kind), deliver, watcher)
 
@@ -236,7 +238,9 @@ def _wanted(item: ApiObject, namespace: str | None, selector: Selector | None) -
     if selector is None:
         return True
     labels = item.metadata.labels
-    return selector.matches(labels) if isinstance(selector, LabelSelector) else matches_labels(selector, labels)
+    return (
+        selector.matches(labels) if isinstance(selector, LabelSelector) else matches_labels(selector, labels)
+    )
 
 
 def _grace_period(pod: Pod, asked: int | None) -> int:

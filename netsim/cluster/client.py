@@ -77,11 +77,15 @@ class ApiClient:
         throttled = self.limiter.reserve(self._engine.now) if self.limiter else 0
         return throttled + self._delay.sample(self._random)
 
-    def submit(self, request: Callable[[], R], done: Callable[[R | None, ApiError | None], None] | None = None) -> None:
+    def submit(
+        self, request: Callable[[], R], done: Callable[[R | None, ApiError | None], None] | None = None
+    ) -> None:
         """Make a request: `submit(lambda: api.patch(...), done)`; `done(result, error)` is called at the commit."""
         self._engine.call_later(self.delay_ns(), self._arrive, request, done)
 
-    def _arrive(self, request: Callable[[], R], done: Callable[[R | None, ApiError | None], None] | None) -> None:
+    def _arrive(
+        self, request: Callable[[], R], done: Callable[[R | None, ApiError | None], None] | None
+    ) -> None:
         if self.connection.dead:
             return
         if not self.connection.up:

@@ -77,7 +77,9 @@ class ServiceAddresses:
         """Take the address that a manifest asks for. Raises InvalidError outside the range or when it is taken."""
         value = ip(address)
         if not self.prefix.contains(value):
-            raise InvalidError(f"clusterIP {address} of {owner} is not within the service subnet {self.prefix}")
+            raise InvalidError(
+                f"clusterIP {address} of {owner} is not within the service subnet {self.prefix}"
+            )
         if self._used.get(value, owner) != owner:
             raise InvalidError(f"clusterIP {address} of {owner} is already allocated to {self._used[value]}")
         self._used[value] = owner
@@ -119,7 +121,9 @@ class NodePorts:
         if not self.low <= port <= self.high:
             raise InvalidError(f"nodePort {port} of {owner} is not in the range {self.low}-{self.high}")
         if self._used.get((port, protocol), owner) != owner:
-            raise InvalidError(f"nodePort {port}/{protocol} of {owner} is taken by {self._used[port, protocol]}")
+            raise InvalidError(
+                f"nodePort {port}/{protocol} of {owner} is taken by {self._used[port, protocol]}"
+            )
         self._used[port, protocol] = owner
 
     def allocate(self, protocol: str, owner: str, random: Random) -> int:

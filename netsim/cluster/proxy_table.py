@@ -8,6 +8,7 @@ All kube-proxies of a cluster share one `Translator`: the same objects give the 
 table give the same table, so a thousand nodes in step hold one table between them.
 """
 
+import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
@@ -48,7 +49,7 @@ class Translator:
 
     def ports(self, service: Service, slices: Iterable[EndpointSlice]) -> tuple[ServicePort, ...]:
         """The ports of a Service with the endpoints of its slices."""
-        if is_ignored(service):
+        if is_ignored(service) or len(ip(service.spec.clusterIP)) != self._family:
             return ()
         ordered = sorted(slices, key=lambda item: item.metadata.name)
         key = (
@@ -81,18 +82,22 @@ class Translator:
             node_port=port.nodePort,
             external_ips=self._addresses(spec.externalIPs),
             load_balancer_ips=self._load_balancer_ips(service),
-            load_balancer_source_ranges=tuple(
-                Prefix.parse(text.strip()) for text in spec.loadBalancerSourceRanges
-            ),
+            load_balancer_source_ranges=self._ranges(spec.loadBalancerSourceRanges),
             internal_policy=TrafficPolicy(spec.internalTrafficPolicy),
             external_policy=TrafficPolicy.LOCAL if local else TrafficPolicy.CLUSTER,
             affinity_timeout_s=spec.affinity_seconds,
-            health_check_node_port=spec.healthCheckNodePort if local else 0,
+            health_check_node_port=spec.healthCheckNodePort if local and spec.type == "LoadBalancer" else 0,
             endpoints=self._endpoints(port, slices),
         )
 
     def _addresses(self, texts: Iterable[str]) -> tuple[Address, ...]:
         return tuple(address for address in map(ip, texts) if len(address) == self._family)
+
+    def _ranges(self, texts: Iterable[str]) -> tuple[Prefix, ...]:
+        """Host bits are masked, as Go's ParseCIDR does; ranges of another family are left out."""
+        networks = (ipaddress.ip_network(text.strip(), strict=False) for text in texts)
+        found = (Prefix(network.network_address.packed, network.prefixlen) for network in networks)
+        return tuple(prefix for prefix in found if len(prefix.address) == self._family)
 
     def _load_balancer_ips(self, service: Service) -> tuple[LoadBalancerIp, ...]:
         return tuple(
@@ -115,7 +120,7 @@ class Translator:
             if len(address) != self._family:
                 continue
             ready = entry.conditions.ready is not False
-            serving = ready if entry.conditions.serving is None else entry.conditions.serving
+            serving = entry.conditions.serving is not False
             hints = entry.hints
             yield Endpoint(
                 address,

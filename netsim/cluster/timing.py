@@ -142,7 +142,9 @@ class Timing:
     proxy: ProxyTiming = field(default_factory=ProxyTiming)
 
     @classmethod
-    def for_version(cls, version: str = DEFAULT_VERSION, overrides: Mapping[str, object] | None = None) -> Self:
+    def for_version(
+        cls, version: str = DEFAULT_VERSION, overrides: Mapping[str, object] | None = None
+    ) -> Self:
         """The defaults of a Kubernetes release ("1.34", "v1.29.3") with overrides by upstream's flag names.
 
         Raises ValueError for a version that is not one or for an unknown flag, with the nearest known names.
@@ -161,7 +163,9 @@ class Timing:
         timing = self
         for flag, value in overrides.items():
             if flag not in FLAGS:
-                raise ValueError(f"{flag!r} is not a flag that netsim knows (known: {', '.join(sorted(FLAGS))})")
+                raise ValueError(
+                    f"{flag!r} is not a flag that netsim knows (known: {', '.join(sorted(FLAGS))})"
+                )
             part_name, field_name = FLAGS[flag]
             part = getattr(timing, part_name)
             part = replace(part, **{field_name: _flag_value(flag, field_name, value)})

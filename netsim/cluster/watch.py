@@ -55,6 +55,12 @@ class ChangeLog:
         """The position after the newest change; grows by one per change."""
         return self._base + len(self._events)
 
+    @property
+    def drained(self) -> bool:
+        """Whether every watch has seen everything."""
+        end = self.end
+        return all(watch.position == end for watch in self.watches)
+
     def append(self, event: WatchEvent[Any]) -> None:
         """Commit a change and start the timers of the idle watches."""
         if not self.watches:
@@ -110,7 +116,12 @@ class Watch:
     )
 
     def __init__(
-        self, log: ChangeLog, deliver: Callable[[Frame], None], delay: Delay, random: Random, timers: TimerQueue
+        self,
+        log: ChangeLog,
+        deliver: Callable[[Frame], None],
+        delay: Delay,
+        random: Random,
+        timers: TimerQueue,
     ) -> None:
         self._log = log
         self._deliver = deliver

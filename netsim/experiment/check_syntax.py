@@ -6,6 +6,7 @@ the same width before parsing, so that every column stays the user's own, and ar
 """
 
 import ast
+import keyword
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,11 +25,13 @@ _TOKEN: Final = re.compile(
     | (?P<number>[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?)
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<space>\s+)
+    | (?P<foreign>\*\*|//)
     | (?P<operator><=|>=|==|!=|[-+*/().,<>])
     """,
     re.VERBOSE,
 )
 
+_KEYWORDS: Final = frozenset({"and", "or", "not"})
 _UNITS: Final = frozenset({"ns", "us", "ms", "s", "m", "h"})
 
 _ALLOWED: Final = (
@@ -133,6 +136,8 @@ def _python(token: "re.Match[str]", literals: dict[int, Duration | Share]) -> st
         literals[column] = Share(float(text[:-1]) / 100)
     elif kind == "space":
         return " " * len(text)
+    elif kind == "foreign" or (keyword.iskeyword(text) and text not in _KEYWORDS):
+        raise CheckError(column, f"{text} is not part of the check language")
     elif kind == "name" and not text.strip("_"):
         raise CheckError(column, f"{text!r} is no name")
     else:

@@ -58,22 +58,15 @@ def cluster_of(file: File, documents: list[Document], problems: Problems) -> Clu
     for document in documents:
         add_flaws(document, file, problems)
     if not documents:
-        if (
-            file.whole
-            and all(isinstance(document.data, dict) for document in file.documents)
-            and file.documents
-        ):
-            head = f"apiVersion: {VERSION}, kind: Cluster"
-            problems.add(
-                file.name, (1, 1), "(file)", f"no Cluster in this file: begin with a document {head}"
-            )
+        mappings = [isinstance(document.data, dict) for document in file.documents]
+        if file.whole and mappings and all(mappings):
+            message = f"no Cluster in this file: begin with a document apiVersion: {VERSION}, kind: Cluster"
+            problems.add(file.name, (1, 1), "(file)", message)
         return None
     for document in documents[1:]:
-        source = Source(file.name, document.node)
-        message = (
-            f"a second {document.data.get('kind')} (the first is on line {documents[0].node.line}): keep one"
-        )
-        Place(source, problems).error((), message)
+        first = documents[0].node.line
+        message = f"a second {document.data.get('kind')} (the first is on line {first}): keep one"
+        Place(Source(file.name, document.node), problems).error((), message)
     document = documents[0]
     if is_kind(document.data):
         return _from_kind(document, file, problems)

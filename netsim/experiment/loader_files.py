@@ -79,11 +79,11 @@ def _is_own(data: Mapping[str, Any]) -> bool:
 
 
 def not_a_mapping(document: Document, file: File, problems: Problems) -> None:
+    """Record a document that is a list or a text."""
     found = "a list" if isinstance(document.data, list) else "text"
     place = (document.node.line, document.node.column)
-    problems.add(
-        file.name, place, "(document)", f"expected a mapping with apiVersion and kind, found {found}"
-    )
+    message = f"expected a mapping with apiVersion and kind, found {found}"
+    problems.add(file.name, place, "(document)", message)
 
 
 def check_head(data: Mapping[str, Any], kind: str, place: Place) -> bool:
@@ -105,6 +105,7 @@ def check_head(data: Mapping[str, Any], kind: str, place: Place) -> bool:
 
 
 def add_flaws(document: Document, file: File, problems: Problems) -> None:
+    """Record what is wrong with a document as YAML (duplicate keys and the like)."""
     source = Source(file.name, document.node)
     for flaw in document.flaws:
         problems.add(file.name, (flaw.line, flaw.column), source.path(flaw.path), flaw.message)
@@ -119,6 +120,7 @@ def without_extensions(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate(raw: dict[str, Any], model: type[M], source: Source, problems: Problems) -> M | None:
+    """The model, or None after recording every problem."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:

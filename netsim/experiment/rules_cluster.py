@@ -3,14 +3,13 @@
 Called by: `loader`. `place` is that of the `spec` of the document.
 """
 
-import fnmatch
 import ipaddress
 from collections.abc import Iterable
 from itertools import combinations
 
 from netsim.experiment.rules_objects import check_labels
 from netsim.experiment.rules_place import Path, Place
-from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, NodeEntry
+from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, NodeEntry, cables_matching
 from netsim.experiment.spec_names import did_you_mean
 
 # What a later part will bring; named so that the message can say "not yet" instead of "unknown".
@@ -145,12 +144,6 @@ def cable_names(spec: ClusterSpec) -> list[str]:
     """The cables that a topology may name: those of nodes, outside hosts and the router, as `worker-1:eth0`."""
     hosts = [entry.name for entry in spec.node_entries()] + [host.name for host in spec.external] + ["router"]
     return [f"{host}:eth0" for host in hosts]
-
-
-def cables_matching(pattern: str, cables: Iterable[str]) -> list[str]:
-    """The cables that `worker-1:eth0`, `worker-1` or `worker-*` means."""
-    full = pattern if ":" in pattern else f"{pattern}:eth0"
-    return [cable for cable in cables if fnmatch.fnmatchcase(cable, full)]
 
 
 def _check_links(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) -> None:

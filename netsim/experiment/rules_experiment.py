@@ -5,12 +5,14 @@ Called by: `loader`. `place` is that of the document's `spec`; the topology has 
 
 from collections.abc import Sequence
 
+from netsim.experiment.checks import compile_check
 from netsim.experiment.rules_faults import check_fault
 from netsim.experiment.rules_names import Directory, is_address
 from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Path, Place, Template
 from netsim.experiment.rules_select import check_selected, check_words
 from netsim.experiment.spec_experiment import Check, Load
+from netsim.experiment.spec_names import did_you_mean
 
 
 def check_experiment(parts: Parts, directory: Directory | None, place: Place) -> None:
@@ -30,6 +32,8 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
         check_fault(fault, parts, directory, place, ("faults", fault.index))
     for check in parts.checks:
         _check_during(check.value, parts, place, ("checks", check.index, "during"))
+        if directory:
+            _check_expression(check.value, directory, place, ("checks", check.index, "expr"))
     if "load" not in place.source.node.parts:
         place.problems.note("the experiment has no load: nothing will be asked and nothing measured")
 
@@ -51,6 +55,15 @@ def _check_during(check: Check, parts: Parts, place: Place, path: Path) -> None:
         place.error(path, "must be [from, to] with from before to")
     elif parts.ends_by(end - 1):
         place.error((*path, 1), f"is after the end: the experiment takes {parts.length()}")
+
+
+def _check_expression(check: Check, directory: Directory, place: Place, path: Path) -> None:
+    """The Services that the expression asks about must exist; they are written `name` or `namespace/name`."""
+    for service in compile_check(check.expr).services:
+        namespace, _, name = service.rpartition("/")
+        if not any(key[1] == name and namespace in ("", key[0]) for key in directory.services):
+            known = did_you_mean(name, [key[1] for key in directory.services])
+            place.error(path, f'no Service of the topology is called "{service}"{known}')
 
 
 def _check_load(

@@ -6,9 +6,10 @@ Called by: `rules_experiment`.
 import fnmatch
 from collections.abc import Iterable
 
-from netsim.experiment.rules_cluster import cable_names, cables_matching
+from netsim.experiment.rules_cluster import cable_names
 from netsim.experiment.rules_names import Directory
 from netsim.experiment.rules_place import Path, Place, Template
+from netsim.experiment.spec_cluster import cables_matching
 from netsim.experiment.spec_names import did_you_mean
 from netsim.experiment.spec_select import Selector
 

@@ -9,9 +9,10 @@ Node names: an unnamed node is called after its role when it is the only unnamed
 kind.
 """
 
+import fnmatch
 import ipaddress
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
@@ -196,6 +197,15 @@ class ClusterSpec(SpecModel):
         next(hosts, None)
         return (str(host) for host in hosts if str(host) not in taken)
 
+    def link(self, cable: str) -> LinkQuality:
+        """What the file says about a cable (`worker-1:eth0`): the default with the overrides that name it, in order."""
+        quality = self.links.default
+        for override in self.links.overrides:
+            if any(cables_matching(endpoint, (cable,)) for endpoint in override.endpoints):
+                given = {name: getattr(override, name) for name in override.model_fields_set - {"endpoints"}}
+                quality = quality.model_copy(update=given)
+        return quality
+
     def timing_flags(self) -> dict[str, object]:
         """The settings of control plane, kubelet and kube-proxy that the file gives, by upstream's flag names.
 
@@ -225,6 +235,12 @@ class ClusterSpec(SpecModel):
             "iptables.syncPeriod": self.kubeProxy.iptables.sync_period_ns,
         }
         return {flag: value for flag, value in flags.items() if value is not None}
+
+
+def cables_matching(pattern: str, cables: Iterable[str]) -> list[str]:
+    """The cables that `worker-1:eth0`, `worker-1` or `worker-*` means."""
+    full = pattern if ":" in pattern else f"{pattern}:eth0"
+    return [cable for cable in cables if fnmatch.fnmatchcase(cable, full)]
 
 
 def _labels(node: NodeSpec, name: str) -> dict[str, str]:

@@ -7,8 +7,6 @@ Times are relative to the experiment's beginning (the cluster has booted by then
 `duration`, left out of the statistics. A load's `rate` is the total over its client pods.
 """
 
-import ast
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, TypeAdapter, WithJsonSchema
@@ -131,18 +129,10 @@ class Fault(SpecModel):
     grace_period_ns: Duration | None = Field(None, alias="gracePeriod")
 
 
-# `5s`, `200ms`, `99%`: a quantity of the check language, a plain number to Python's parser.
-_QUANTITY = re.compile(r"(?<![\w.])[0-9]+(?:\.[0-9]+)?(?:ns|us|ms|s|m|h|%)(?![\w])")
-
-
 def _expression(value: str) -> str:
-    try:
-        ast.parse(_QUANTITY.sub("1", value.strip()), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        reason = getattr(error, "msg", None) or str(error)
-        raise ValueError(
-            f"not an expression ({reason}): write for example failover('web').outage < 5s"
-        ) from None
+    from netsim.experiment.checks import compile_check
+
+    compile_check(value)  # raises a ValueError that says what is wrong and where
     return value
 
 

@@ -243,6 +243,7 @@ class DestinationPort(_Port):
     option: ClassVar[str] = "--dport"
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
+        x.port_blind = False
         return (self.first <= t.packet.flow.dport <= self.last) is not self.negated
 
 

@@ -49,7 +49,7 @@ class RecentSet(MatchBase):
     stateful: ClassVar[bool] = True
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
-        x.pure = False
+        x.pure = x.lasting = False
         x.recent(self.name).stamp(t.packet.flow.src, t.now)
         return True
 
@@ -72,7 +72,7 @@ class RecentCheck(MatchBase):
     stateful: ClassVar[bool] = True
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
-        x.pure = False
+        x.pure = x.lasting = False
         return x.recent(self.name).seen(t.packet.flow.src, t.now - self.seconds * 1_000_000_000, self.reap)
 
     def __str__(self) -> str:
@@ -94,7 +94,7 @@ class Nfacct(MatchBase):
     stateful: ClassVar[bool] = True
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
-        x.pure = False
+        x.pure = x.lasting = False
         x.nfacct(self.name).add(1, t.packet.size)
         return True
 

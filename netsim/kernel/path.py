@@ -203,15 +203,17 @@ def _resolve(t: Traversal, device: "Device") -> NextHop | None:
 
 def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
     """Established: netfilter will say the same of the next packet, so keep the answer."""
-    half = t.ct
+    half, xtables = t.ct, t.ns.xtables
     if half.path is not None:
         half.path.settle()
     if half.entry.state == TcpState.ESTABLISHED and not half.entry.assured:
         return  # picked up in the middle: the next packet still changes the entry
+    if xtables is not None and not xtables.lasts(t):
+        return
     path = half.path = Path(t.ns.generation, t.in_device, device, t.packet)
     path.cost_ns = cost_ns
-    if t.ns.xtables is not None:
-        path.hits = t.ns.xtables.counting(t)
+    if xtables is not None:
+        path.hits = xtables.counting(t)
 
 
 def deliver(t: Traversal) -> None:

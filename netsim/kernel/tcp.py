@@ -1,26 +1,29 @@
 """A TCP connection: its state, its system calls, and the fast branches for the usual segments.
 
 Made by `sockets.Sockets.connect` (active) and `tcp_listen.TcpListener` (passive); segments come in through
-`Sockets.deliver`, go out through `Namespace.output`. Sans-IO and synchronous: time is an argument, whatever happens is told
-to the handler by a call. Everything that is not the most usual case is elsewhere: `tcp_input.py` (segments),
-`tcp_output.py` (sending), `tcp_timer.py` (timers), `tcp_listen.py`, `tcp_timewait.py`; the state table is `tcp_state.py`.
+`Sockets.deliver`, go out through `Namespace.output`. Sans-IO and synchronous: time is an argument, whatever
+happens is told to the handler by a call. Everything that is not the most usual case is elsewhere: `tcp_input.py`
+(segments), `tcp_open.py`, `tcp_data.py`, `tcp_output.py` (sending), `tcp_timer.py` (timers), `tcp_listen.py`,
+`tcp_timewait.py`; the state table is `tcp_state.py`.
 
 Sources: RFC 9293 and Linux 6.8's net/ipv4/tcp*.c where Linux decides what the RFC leaves open.
 
-Simplified, against Linux: no timestamps, no SACK blocks (loss is repaired as NewReno does, RFC 6582), no tail loss probe,
-no congestion control beyond slow start from 10 segments (the window only grows, except that a retransmission time-out
-starts over with one segment), one RTT sample at a time (RFC 6298 with Karn's rule), no Nagle (HTTP stacks and proxies set
-TCP_NODELAY), no urgent data, no fast open.
+Simplified, against Linux: no timestamps, no SACK blocks (loss is repaired as NewReno does, RFC 6582), no tail loss
+probe, no congestion control beyond slow start from 10 segments (the window only grows, except that a
+retransmission time-out starts over with one segment), one RTT sample at a time (RFC 6298 with Karn's rule), no
+Nagle (HTTP stacks and proxies set TCP_NODELAY), no urgent data, no fast open.
 
-Delayed acknowledgements (after tcp_input.c __tcp_ack_snd_check): the first 16 data segments are acknowledged at once, before
-the application sees them, until the application answers within 40 ms of data arriving; from then on the connection
-counts as interactive and data is acknowledged by the answer, by a second full segment, or after 40 ms.
+Delayed acknowledgements (after tcp_input.c __tcp_ack_snd_check): the first 16 data segments are acknowledged at
+once, before the application sees them, until the application answers within 40 ms of data arriving; from then on
+the connection counts as interactive and data is acknowledged by the answer, by a second full segment, or after 40
+ms.
 """
 
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from netsim.kernel import tcp_input, tcp_output, tcp_timer
+from netsim.kernel import tcp_data, tcp_input, tcp_output, tcp_timer
 from netsim.kernel.errno import Errno
+from netsim.kernel.tcp_handler import ORPHAN, TcpHandler
 from netsim.kernel.tcp_state import CAN_SEND, TRANSITIONS, Event, State
 from netsim.wire.packet import ACK, PSH, Flow, Packet, TcpSegment, endpoint_text
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
     from netsim.kernel.sockets import Sockets
     from netsim.kernel.tcp_listen import TcpListener
+
+__all__ = ["ORPHAN", "TcpConnection", "TcpHandler"]
 
 MASK: Final = 0xFFFFFFFF
 ESTABLISHED: Final = State.ESTABLISHED
@@ -42,59 +47,17 @@ INITIAL_SEGMENTS: Final = 10
 _PSH_ACK: Final = PSH | ACK
 
 
-class TcpHandler(Protocol):
-    """What an application is told about its connection. Calls are synchronous and may call back into the connection."""
-
-    def connected(self, conn: "TcpConnection", now: int) -> None:
-        """An active open succeeded (a passive one is told by `on_accept`)."""
-
-    def received(self, conn: "TcpConnection", data: bytes, now: int) -> None:
-        """Data arrived, in order."""
-
-    def peer_closed(self, conn: "TcpConnection", now: int) -> None:
-        """The peer sent FIN: no more data will come; the application may still send."""
-
-    def closed(self, conn: "TcpConnection", now: int) -> None:
-        """Both directions are closed in order (the port may still be in TIME_WAIT)."""
-
-    def failed(self, conn: "TcpConnection", errno: Errno, now: int) -> None:
-        """The connection could not be made, was reset or timed out; never called before `connect` has returned."""
-
-
-class Orphan:
-    """The handler of connections whose process is gone, or that nobody has accepted yet."""
-
-    __slots__ = ()
-
-    def connected(self, conn: "TcpConnection", now: int) -> None:
-        """Nobody is there to hear it."""
-
-    def received(self, conn: "TcpConnection", data: bytes, now: int) -> None:
-        """Nobody is there to hear it."""
-
-    def peer_closed(self, conn: "TcpConnection", now: int) -> None:
-        """Nobody is there to hear it."""
-
-    def closed(self, conn: "TcpConnection", now: int) -> None:
-        """Nobody is there to hear it."""
-
-    def failed(self, conn: "TcpConnection", errno: Errno, now: int) -> None:
-        """Nobody is there to hear it."""
-
-
-ORPHAN: Final = Orphan()
-
-
 class TcpConnection:
     """One end of a TCP connection (struct tcp_sock). Variable names follow RFC 9293 section 3.3.1.
 
     Sequence numbers are kept modulo 2**32, times in nanoseconds (0: not set), windows in bytes.
 
     - `flow` is as this side sends, `key` as it receives (the demultiplexer's key).
-    - `snd_nxt` is what is sent next, `snd_max` the highest ever sent plus one (they differ after a time-out), `snd_end` the
-      end of what the application has handed over, its FIN included. `buffer` holds the bytes from `buffer_seq` on.
-    - `rto_at`, `ack_at` and `idle_at` are the times of the three logical timers (retransmission, SYN or window probe; delayed
-      ACK; keep-alive or FIN_WAIT_2); `deadline_ns` is never later than the earliest of them.
+    - `snd_nxt` is what is sent next, `snd_max` the highest ever sent plus one (they differ after a time-out),
+      `snd_end` the end of what the application has handed over, its FIN included. `buffer` holds the bytes from
+      `buffer_seq` on.
+    - `rto_at`, `ack_at` and `idle_at` are the times of the three logical timers (retransmission, SYN or window
+      probe; delayed ACK; keep-alive or FIN_WAIT_2); `deadline_ns` is never later than the earliest of them.
     """
 
     __slots__ = (
@@ -106,6 +69,7 @@ class TcpConnection:
         "deadline_ns",
         "doomed",
         "dupacks",
+        "ephemeral",
         "fin_queued",
         "fin_unread",
         "flow",
@@ -126,14 +90,16 @@ class TcpConnection:
         "rcv_closed",
         "rcv_nxt",
         "rcv_wnd",
+        "rcv_wscale",
         "received_at",
         "recover",
         "retries",
-        "rto_ns",
         "rto_at",
+        "rto_ns",
         "rtt_at",
         "rtt_seq",
         "rttvar_ns",
+        "sack_permitted",
         "seen_at",
         "snd_end",
         "snd_max",
@@ -142,12 +108,11 @@ class TcpConnection:
         "snd_wl1",
         "snd_wnd",
         "snd_wscale",
-        "rcv_wscale",
         "sockets",
         "soft_error",
         "srtt_ns",
-        "state",
         "stalled_at",
+        "state",
         "unacked",
         "unread",
         "unread_length",
@@ -178,7 +143,8 @@ class TcpConnection:
         self.iss = self.snd_una = self.snd_nxt = self.snd_max = iss
         self.snd_end = self.buffer_seq = self.rtt_seq = (iss + 1) & MASK
         self.buffer = b""
-        self.fin_queued = self.fin_unread = self.paused = self.rcv_closed = False
+        self.fin_queued = self.fin_unread = self.paused = self.rcv_closed = self.ephemeral = False
+        self.sack_permitted = True
         self.rcv_nxt = self.snd_wl1 = self.snd_wnd = self.snd_wscale = self.rcv_wscale = 0
         # tcp_select_initial_window: 64 KiB less one, rounded down to whole segments; unscaled in a SYN.
         self.rcv_wnd = self.window = 65535 // mss * mss
@@ -241,10 +207,10 @@ class TcpConnection:
         if self.state is State.SYN_SENT:
             self.kill(now)
             return
-        self.move(Event.CLOSE)
         self.fin_queued = True
         self.snd_end = (self.snd_end + 1) & MASK
-        if self.state is not State.SYN_RECEIVED:
+        if self.state is not State.SYN_RECEIVED:  # else once it is open
+            self.move(Event.CLOSE)
             tcp_output.push(self, now)
 
     def close(self, now: int) -> None:
@@ -276,12 +242,12 @@ class TcpConnection:
     def resume(self, now: int) -> None:
         """The application reads on: what has waited is delivered now."""
         self.paused = False
-        tcp_input.deliver_unread(self, now)
+        tcp_data.deliver_unread(self, now)
 
     def set_keepalive(
         self, now: int, idle_ns: int = 7200 * 10**9, interval_ns: int = 75 * 10**9, count: int = 9
     ) -> None:
-        """SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; the defaults are Linux's (include/net/tcp.h)."""
+        """SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; the defaults are Linux's (net/tcp.h)."""
         self.keepalive = (idle_ns, interval_ns, count)
         tcp_timer.start_keepalive(self, now)
 
@@ -312,7 +278,7 @@ class TcpConnection:
         self.snd_wl1 = segment.seq
         if payload:
             if self.paused or len(payload) > self.rcv_wnd:
-                tcp_input.data_arrives(self, segment.seq, payload, False, now)
+                tcp_data.data_arrives(self, segment.seq, payload, False, now)
             else:
                 self._data_in_order(payload, now)
 
@@ -321,7 +287,7 @@ class TcpConnection:
         self.snd_una = self.snd_nxt = ack
         self.buffer = b""
         self.buffer_seq = ack
-        self.rto_at = self.dupacks = self.retries = 0
+        self.rto_at = self.dupacks = self.retries = self.stalled_at = 0
         if self.rtt_at:
             tcp_timer.rtt_sample(self, now - self.rtt_at)
 
@@ -330,7 +296,7 @@ class TcpConnection:
         self.rcv_nxt = (self.rcv_nxt + length) & MASK
         self.received_at = now
         if length >= self.mss:
-            tcp_input.grow_window(self)
+            tcp_data.grow_window(self)
         if self.quick_acks:
             self.quick_acks -= 1
             tcp_output.send_ack(self, now)
@@ -339,7 +305,7 @@ class TcpConnection:
         self.unacked += length
         self.handler.received(self, payload, now)
         if self.unacked:
-            tcp_input.delay_ack(self, now)
+            tcp_data.delay_ack(self, now)
 
     def icmp_error(self, errno: Errno, too_big: bool, now: int) -> None:
         """An ICMP error for one of our segments came back (`sockets.ICMP_ERRORS`)."""
@@ -378,6 +344,10 @@ class TcpConnection:
         self.doomed = errno
         self.arm(max(now, 1))
 
+    def stop_timers(self) -> None:
+        """Nothing is due any more."""
+        self.deadline_ns = self.rto_at = self.ack_at = self.idle_at = self.unacked = 0
+
     def arm(self, at: int) -> None:
         """Make sure that `expired` is called no later than `at`."""
         if not 0 < self.deadline_ns <= at:
@@ -385,6 +355,5 @@ class TcpConnection:
 
     def __repr__(self) -> str:
         flow = self.flow
-        return (
-            f"<TcpConnection {self.state} {endpoint_text(flow.src, flow.sport)} {endpoint_text(flow.dst, flow.dport)}>"
-        )
+        ends = f"{endpoint_text(flow.src, flow.sport)} {endpoint_text(flow.dst, flow.dport)}"
+        return f"<TcpConnection {self.state} {ends}>"

@@ -1,14 +1,23 @@
-"""A listening TCP socket: SYNs become connections (net/ipv4/tcp_input.c tcp_conn_request, inet_connection_sock.c).
+"""A listening TCP socket: SYNs become connections, connections wait to be accepted (net/ipv4/tcp_input.c
+tcp_conn_request, inet_connection_sock.c).
 
-Simplified: no SYN cookies (a full SYN backlog drops), and the application accepts at once, so that there is no accept queue.
+Called by `sockets.py` with segments that belong to no connection. An application normally accepts at once, within
+`on_accept`; after `pause` (it hangs, or is too busy) handshakes still succeed and connections collect in the
+accept queue with the data they receive. When that holds more than `backlog` of them, SYNs are dropped and last
+ACKs ignored, so that the clients' ladders go on (net.ipv4.tcp_abort_on_overflow=0).
+
+Simplified: half-open connections are not limited, since Linux answers with SYN cookies then
+(net.ipv4.tcp_syncookies=1).
 """
 
+from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from netsim.kernel import tcp_input, tcp_output, tcp_timer
+from netsim.kernel import tcp_open
 from netsim.kernel.hooks import DropReason
-from netsim.kernel.tcp import ORPHAN, TcpConnection, TcpHandler
+from netsim.kernel.tcp import TcpConnection
+from netsim.kernel.tcp_handler import ORPHAN, TcpHandler
 from netsim.kernel.tcp_state import Event, State
 from netsim.wire.packet import ACK, RST, SYN, Packet, TcpSegment
 
@@ -17,24 +26,63 @@ if TYPE_CHECKING:
     from netsim.wire.addr import Address
 
 OnAccept = Callable[[TcpConnection, int], TcpHandler]
-MASK: Final = 0xFFFFFFFF
 
 
 class TcpListener:
-    """`on_accept(connection, now)` is called when a handshake is complete and returns the connection's handler."""
+    """`on_accept(connection, now)` is called when a handshake is complete and returns the connection's handler.
 
-    __slots__ = ("address", "half_open", "on_accept", "owner", "port", "sockets")
+    `waiting` is the accept queue, in use only while the listener is paused; `backlog` is listen(2)'s, at most
+    net.core.somaxconn.
+    """
+
+    __slots__ = ("address", "backlog", "on_accept", "owner", "paused", "port", "sockets", "waiting")
 
     def __init__(
-        self, sockets: "Sockets", address: "Address | None", port: int, on_accept: OnAccept, owner: object
+        self,
+        sockets: "Sockets",
+        address: "Address | None",
+        port: int,
+        on_accept: OnAccept,
+        owner: object,
+        backlog: int,
     ) -> None:
         self.sockets = sockets
         self.address = address
         self.port = port
         self.on_accept = on_accept
         self.owner = owner
-        self.half_open: dict[TcpConnection, None] = {}
+        self.backlog = backlog
+        self.paused = False
+        self.waiting: deque[TcpConnection] = deque()
 
+    @property
+    def full(self) -> bool:
+        """Whether the accept queue takes no more (sk_acceptq_is_full)."""
+        return len(self.waiting) > self.backlog
+
+    # ------------------------------------------------------------------ system calls
+    def pause(self) -> None:
+        """The application stops calling accept."""
+        self.paused = True
+
+    def resume(self, now: int) -> None:
+        """The application accepts again, first those who waited."""
+        self.paused = False
+        while self.waiting and not self.paused:
+            conn = self.waiting.popleft()
+            self._hand_over(conn, now)
+            conn.resume(now)
+
+    def close(self, now: int) -> None:
+        """Stop listening; whoever was not accepted yet is reset, who is half open forgotten (inet_csk_listen_stop)."""
+        self.sockets.forget_listener(self)
+        for conn in list(self.waiting):
+            conn.abort(now)
+        for conn in self.sockets.connections():
+            if conn.listener is self:
+                conn.kill(now)
+
+    # ------------------------------------------------------------------ segments
     def arrive(self, packet: Packet, now: int, iss: int | None = None) -> DropReason | None:
         """A segment for no connection: a SYN begins one, an ACK is refused."""
         segment = packet.body
@@ -44,7 +92,7 @@ class TcpListener:
         if segment.flags & ACK or not segment.flags & SYN:
             self.sockets.refuse(packet.flow, segment, now)
             return DropReason.TCP_ABORTED
-        if len(self.half_open) >= self.sockets.ns.sysctl.tcp_max_syn_backlog:
+        if self.waiting and self.full:
             return DropReason.TCP_LISTEN_OVERFLOW
         self._open(packet, segment, now, iss)
         return None
@@ -53,32 +101,28 @@ class TcpListener:
         sockets, key = self.sockets, packet.flow
         flow = key.reverse()
         mss = sockets.mss_for(flow.dst)
-        first = sockets.initial_sequence(now) if iss is None else iss
+        first = sockets.initial_sequence(flow.dport, now) if iss is None else iss
         conn = TcpConnection(sockets, flow, key, State.LISTEN, ORPHAN, self.owner, mss, first)
         conn.listener = self
-        conn.rcv_nxt = (segment.seq + 1) & MASK
-        tcp_input.take_syn(conn, segment)
+        tcp_open.take_syn(conn, segment)
         conn.move(Event.SYN)
-        conn.snd_nxt = conn.snd_max = conn.snd_end
-        conn.rtt_at = now
-        self.half_open[conn] = None
         sockets.remember(conn)
-        conn.rto_at = now + tcp_timer.RTO_INITIAL_NS
-        conn.arm(conn.rto_at)
-        tcp_output.send_syn(conn, now)
+        tcp_open.begin(conn, now)
 
     def accepted(self, conn: TcpConnection, now: int) -> None:
         """The handshake is complete."""
-        self.half_open.pop(conn, None)
+        if self.paused:
+            conn.pause()
+            self.waiting.append(conn)
+        else:
+            self._hand_over(conn, now)
+
+    def _hand_over(self, conn: TcpConnection, now: int) -> None:
         conn.listener = None
+        conn.owner = self.owner
         conn.handler = self.on_accept(conn, now)
 
     def child_gone(self, conn: TcpConnection) -> None:
-        """A connection was lost before its handshake was complete."""
-        self.half_open.pop(conn, None)
-
-    def close(self, now: int) -> None:
-        """Stop listening; what is half open is forgotten."""
-        self.sockets.forget_listener(self)
-        for conn in list(self.half_open):
-            conn.kill(now)
+        """A connection was lost before it was accepted."""
+        if conn in self.waiting:
+            self.waiting.remove(conn)

@@ -1,9 +1,10 @@
 """Sending TCP segments: what the windows allow, acknowledgements, resets, retransmissions.
 
-Called by `tcp.py`, `tcp_input.py`, `tcp_timer.py` and `tcp_listen.py`; hands packets to `Namespace.output`. Sources: RFC 9293
-section 3.8, RFC 6298, net/ipv4/tcp_output.c.
+Called by `tcp.py`, `tcp_input.py`, `tcp_timer.py` and `tcp_listen.py`; hands packets to `Namespace.output`.
+Sources: RFC 9293 section 3.8, RFC 6298, net/ipv4/tcp_output.c.
 
-A local error of `output` other than for the first SYN is treated as a lost segment, as Linux does: retransmission goes on.
+A local error of `output` other than for the first SYN is treated as a lost segment, as Linux does: retransmission
+goes on.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -35,9 +36,7 @@ def send_ack(conn: "TcpConnection", now: int) -> None:
     """A pure acknowledgement."""
     conn.unacked = conn.ack_at = 0
     ns = conn.ns
-    ns.output(
-        Packet(conn.flow, TcpSegment(conn.snd_max, conn.rcv_nxt, ACK, conn.window), next(ns.uids)), now
-    )
+    ns.output(Packet(conn.flow, TcpSegment(conn.snd_max, conn.rcv_nxt, ACK, conn.window), next(ns.uids)), now)
 
 
 def send_reset(conn: "TcpConnection", now: int) -> None:
@@ -49,9 +48,9 @@ def send_syn(conn: "TcpConnection", now: int) -> "Errno | None":
     """SYN, or SYN-ACK once the peer's SYN is known; the window of a SYN is not scaled."""
     ns = conn.ns
     answering = conn.state is not State.SYN_SENT
-    # A SYN-ACK offers what the SYN offered (RFC 7323 section 2.2): no scale when the peer had none.
     mss = conn.sockets.mss_for(conn.flow.dst)
-    options = syn_options(mss, conn.rcv_wscale) if answering else syn_options(mss)
+    # A SYN-ACK offers only what the SYN offered (RFC 7323 section 2.2, RFC 2018 section 2).
+    options = syn_options(mss, conn.rcv_wscale, conn.sack_permitted) if answering else syn_options(mss)
     flags, ack = (SYN | ACK, conn.rcv_nxt) if answering else (SYN, 0)
     segment = TcpSegment(conn.iss, ack, flags, min(conn.rcv_wnd, 65535), options)
     return ns.output(Packet(conn.flow, segment, next(ns.uids)), now)

@@ -11,19 +11,21 @@ a bug here and never a peer's fault. Rule 2: the table does not know which end o
 A connection has two halves that open and close separately. An event says what happened to one of them:
 
 - our half opens: CONNECT (SYN sent), SYN_ACKED (the peer acknowledged our SYN);
-- the peer's half opens: SYN (received while LISTENing, or in SYN_SENT: both opened at once), SYN_ACK (both things in one
-  segment, the usual answer to a connect);
+- the peer's half opens: SYN (received while LISTENing, or in SYN_SENT: both opened at once), SYN_ACK (both things
+  in one segment, the usual answer to a connect);
 - our half closes: CLOSE (the application has sent all it wants; a FIN is queued behind the data), FIN_ACKED;
 - the peer's half closes: FIN (received in order, that is after all data before it);
-- the whole connection vanishes: KILL (reset by either side, an ICMP error while connecting, retries used up, closed before
-  it was open), or EXPIRE (TIME_WAIT is over).
+- the whole connection vanishes: KILL (reset by either side, an ICMP error while connecting, retries used up,
+  closed before it was open), or EXPIRE (TIME_WAIT is over).
 
-FIN_WAIT_1, FIN_WAIT_2, CLOSING and TIME_WAIT belong to the side that closes first, CLOSE_WAIT and LAST_ACK to the other.
-A passive open makes its connection in LISTEN, a state that only lasts until the SYN is processed; the listener itself
-is another object (`tcp_listen.TcpListener`) and never changes.
+FIN_WAIT_1, FIN_WAIT_2, CLOSING and TIME_WAIT belong to the side that closes first, CLOSE_WAIT and LAST_ACK to the
+other. A passive open makes its connection in LISTEN, a state that only lasts until the SYN is processed; the
+listener itself is another object (`tcp_listen.TcpListener`) and never changes.
 
-Admitted: the entry into TIME_WAIT hands the connection's port over to a small `tcp_timewait.TimeWait` (as Linux does with
-its timewait socket), so EXPIRE happens outside the connection object.
+A CLOSE in SYN_RECEIVED waits until the connection is ESTABLISHED (the RFC's second alternative), so it has no entry.
+
+Admitted: the entry into TIME_WAIT hands the connection's port over to a small `tcp_timewait.TimeWait` (as Linux
+does with its timewait socket), so EXPIRE happens outside the connection object.
 """
 
 from enum import IntEnum
@@ -77,7 +79,6 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
     },
     State.SYN_RECEIVED: {
         Event.SYN_ACKED: State.ESTABLISHED,
-        Event.CLOSE: State.FIN_WAIT_1,
         Event.KILL: State.CLOSED,
     },
     State.ESTABLISHED: {

@@ -6,12 +6,13 @@ next. Called by the timer queue through `TcpConnection.expired`.
 
 Sources: RFC 6298, net/ipv4/tcp_timer.c, include/net/tcp.h, Documentation/networking/ip-sysctl.rst.
 
-- SYN (tcp_syn_retries 6): doubling from 1 s, sent at 0, 1, 3, 7, 15, 31, 63 s and ETIMEDOUT at 127 s; since Linux 6.5 the first
-  `tcp_syn_linear_timeouts` (4) time-outs do not double: 0, 1, 2, 3, 4, 5, 7, 11, 19, 35, 67 s and ETIMEDOUT at 131 s.
+- SYN (tcp_syn_retries 6): doubling from 1 s, sent at 0, 1, 3, 7, 15, 31, 63 s and ETIMEDOUT at 127 s; since Linux
+  6.5 the first `tcp_syn_linear_timeouts` (4) time-outs do not double: 0, 1, 2, 3, 4, 5, 7, 11, 19, 35, 67 s and
+  ETIMEDOUT at 131 s.
 - SYN-ACK (tcp_synack_retries 5): 0, 1, 3, 7, 15, 31 s, forgotten at 63 s.
-- data (tcp_retries2 15): srtt + max(200 ms, 4 rttvar), doubling up to 120 s. The connection fails with ETIMEDOUT at the first
-  time-out after 15 doublings of the minimum would have passed (924.6 s), counted from the first transmission; when the
-  application has closed already, after 8 (102.2 s; tcp_orphan_retries).
+- data (tcp_retries2 15): srtt + max(200 ms, 4 rttvar), doubling up to 120 s. The connection fails with ETIMEDOUT
+  at the first time-out after 15 doublings of the minimum would have passed (924.6 s), counted from the first
+  transmission; when the application has closed already, after 8 (102.2 s; tcp_orphan_retries).
 """
 
 from typing import TYPE_CHECKING, Final
@@ -39,12 +40,17 @@ def rtt_sample(conn: "TcpConnection", rtt_ns: int) -> None:
     srtt = conn.srtt_ns
     if srtt:
         conn.rttvar_ns += (abs(srtt - rtt_ns) - conn.rttvar_ns) >> 2
-        conn.srtt_ns = srtt = srtt + ((rtt_ns - srtt) >> 3)
+        conn.srtt_ns = srtt + ((rtt_ns - srtt) >> 3)
     else:
-        conn.srtt_ns = srtt = rtt_ns or 1
+        conn.srtt_ns = rtt_ns or 1
         conn.rttvar_ns = rtt_ns >> 1
+    set_rto(conn)
+
+
+def set_rto(conn: "TcpConnection") -> None:
+    """The time-out that the estimator asks for, without any doubling."""
     variance = conn.rttvar_ns << 2
-    rto = srtt + (variance if variance > RTO_MIN_NS else RTO_MIN_NS)
+    rto = conn.srtt_ns + (variance if variance > RTO_MIN_NS else RTO_MIN_NS)
     conn.rto_ns = rto if rto < RTO_MAX_NS else RTO_MAX_NS
 
 

@@ -1,7 +1,8 @@
-"""TIME_WAIT: what remains of a connection for a minute, so that late segments find an answer (net/ipv4/tcp_minisocks.c).
+"""TIME_WAIT: what remains of a connection for a minute, so that late segments find an answer
+(net/ipv4/tcp_minisocks.c).
 
-All last equally long (TCP_TIMEWAIT_LEN, 60 s), so they expire in the order in which they began: one queue and one timer per namespace. A
-SYN with a higher sequence number takes the port over at once (RFC 9293 section 3.10.7.4, RFC 6191).
+All last equally long (TCP_TIMEWAIT_LEN, 60 s), so they expire in the order in which they began: one queue and one timer
+per namespace. A SYN with a higher sequence number takes the port over at once (RFC 9293 section 3.10.7.4, RFC 6191).
 """
 
 from collections import deque
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from netsim.kernel.tcp import TcpConnection
 
 TIME_WAIT_NS: Final = 60_000_000_000
+_INVALID_RATELIMIT_NS: Final = 500_000_000  # net.ipv4.tcp_invalid_ratelimit
 MASK: Final = 0xFFFFFFFF
 _HALF: Final = 1 << 31
 
@@ -22,62 +24,88 @@ _HALF: Final = 1 << 31
 class TimeWait:
     """One connection in TIME_WAIT (struct tcp_timewait_sock)."""
 
-    __slots__ = ("expires_ns", "flow", "key", "owner", "rcv_nxt", "snd_nxt", "sockets", "window")
+    __slots__ = (
+        "answered_at",
+        "ephemeral",
+        "expires_ns",
+        "flow",
+        "key",
+        "owner",
+        "rcv_nxt",
+        "snd_nxt",
+        "sockets",
+        "window",
+    )
 
     def __init__(self, conn: "TcpConnection", now: int) -> None:
         self.sockets: Sockets = conn.sockets
         self.flow: Flow = conn.flow
         self.key: Flow = conn.key
+        self.ephemeral = conn.ephemeral
         self.owner = conn.owner
         self.snd_nxt = conn.snd_max
         self.rcv_nxt = conn.rcv_nxt
         self.window = conn.window
         self.expires_ns = now + TIME_WAIT_NS
+        self.answered_at = 0
 
     def arrive(self, packet: Packet, now: int) -> DropReason | None:
-        """A late segment: repeat the last ACK; or a new connection on the old port."""
+        """tcp_timewait_state_process: a late segment is answered by the last ACK; a new SYN opens the port again."""
         segment = packet.body
         assert isinstance(segment, TcpSegment)
-        newer = 0 < (segment.seq - self.rcv_nxt) & MASK < _HALF
-        if segment.flags & RST:
-            self.sockets.forget(self)
+        flags = segment.flags
+        ahead = (segment.seq - self.rcv_nxt) & MASK
+        if flags & RST:
+            if not ahead:
+                self.sockets.forget(self)  # net.ipv4.tcp_rfc1337=0
             return None
-        if segment.flags & (SYN | ACK) == SYN and newer:
+        if flags & (SYN | ACK) == SYN and 0 < ahead < _HALF:
             self.sockets.forget(self)
-            # Linux continues above the old sequence numbers: tcp_timewait_state_process.
             return self.sockets.syn_after_time_wait(packet, (self.snd_nxt + 65535 + 2) & MASK, now)
-        if segment.payload or segment.flags & (SYN | FIN):
-            answer = TcpSegment(self.snd_nxt, self.rcv_nxt, ACK, self.window)
-            self.sockets.ns.output(Packet(self.flow, answer, next(self.sockets.ns.uids)), now)
+        if flags & ACK:
+            self.expires_ns = now + TIME_WAIT_NS
+            self.sockets.time_waits.add(self)
+        if ahead or segment.payload or flags & (SYN | FIN):
+            self._answer(segment, now)
         return None
+
+    def _answer(self, segment: TcpSegment, now: int) -> None:
+        if not segment.payload and self.answered_at and now - self.answered_at < _INVALID_RATELIMIT_NS:
+            return
+        self.answered_at = now
+        ns = self.sockets.ns
+        ns.output(
+            Packet(self.flow, TcpSegment(self.snd_nxt, self.rcv_nxt, ACK, self.window), next(ns.uids)), now
+        )
 
 
 class TimeWaits:
-    """Those of one namespace, in the order of their end; its own timer."""
+    """Those of one namespace, in the order of their end, and their one timer. An entry that begins its minute anew is
+    added again; the older place in the queue then no longer agrees with the entry and is skipped."""
 
     __slots__ = ("_queue", "_sockets", "armed_ns", "deadline_ns")
 
     def __init__(self, sockets: "Sockets") -> None:
-        self._queue: deque[TimeWait] = deque()
+        self._queue: deque[tuple[int, TimeWait]] = deque()
         self._sockets = sockets
         self.deadline_ns = 0
         self.armed_ns = 0
 
     def add(self, entry: TimeWait) -> None:
-        """Let an entry begin."""
-        self._queue.append(entry)
+        """Let an entry begin, or begin anew."""
+        self._queue.append((entry.expires_ns, entry))
         if not self.deadline_ns:
             self._sockets.ns.timers.arm(self, entry.expires_ns)
 
     def expired(self, now: int) -> None:
         """Timer queue: the oldest ones are over."""
         queue = self._queue
-        while queue and queue[0].expires_ns <= now:
-            entry = queue.popleft()
-            if self._sockets.by_key.get(entry.key) is entry:
+        while queue and queue[0][0] <= now:
+            at_ns, entry = queue.popleft()
+            if at_ns == entry.expires_ns:
                 self._sockets.forget(entry)
         if queue:
-            self._sockets.ns.timers.arm(self, queue[0].expires_ns)
+            self._sockets.ns.timers.arm(self, queue[0][0])
 
     def clear(self) -> None:
         """The namespace is gone."""

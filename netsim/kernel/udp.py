@@ -1,11 +1,12 @@
 """UDP and ICMP echo sockets (net/ipv4/udp.c, net/ipv4/ping.c).
 
-A UDP socket hands every datagram for its port to a callback; ICMP errors about what it sent are told to `on_error`, as Linux does for
-connected sockets (and for others with IP_RECVERR).
+Made by `sockets.Sockets.open_udp` and `open_icmp`. A UDP socket hands every datagram for its port to a callback; ICMP
+errors about what it sent are told to `on_error`, as Linux does for connected sockets (and for others with IP_RECVERR).
+Simplified: the receive buffer never fills up, since applications read at once.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsim.kernel.errno import Errno
 from netsim.wire.addr import Address
@@ -18,13 +19,28 @@ OnDatagram = Callable[["UdpSocket", bytes, Address, int, int], None]
 OnError = Callable[["UdpSocket", Errno, Flow, int], None]
 OnEcho = Callable[["IcmpSocket", Packet | None, Errno | None, int], None]
 
-_MAX_PAYLOAD = 65507
+_MAX_PAYLOAD: Final = 65507
+_FLOWS_MAX: Final = 1024  # remembered flows of a socket that talks to many
 
 
 class UdpSocket:
-    """Bound to a port and, unless `address` is None, to one address."""
+    """Bound to a port and, unless `address` is None, to one address. `arrived_at` is the local address that the
+    datagram being handled came to (IP_PKTINFO)."""
 
-    __slots__ = ("address", "flows", "on_datagram", "on_error", "owner", "port", "sockets")
+    __slots__ = (
+        "_errors",
+        "_flows",
+        "_generation",
+        "address",
+        "armed_ns",
+        "arrived_at",
+        "deadline_ns",
+        "on_datagram",
+        "on_error",
+        "owner",
+        "port",
+        "sockets",
+    )
 
     def __init__(
         self, sockets: "Sockets", on_datagram: OnDatagram, address: Address | None, port: int, owner: object
@@ -35,13 +51,17 @@ class UdpSocket:
         self.address = address
         self.port = port
         self.owner = owner
-        self.flows: dict[tuple[Address, int], Flow] = {}
+        self.arrived_at: Address = address or b""
+        self.deadline_ns = self.armed_ns = 0
+        self._errors: list[tuple[Errno, Flow]] = []
+        self._flows: dict[tuple[Address, int], Flow] = {}
+        self._generation = 0
 
     def send(
         self, payload: bytes, dst: Address, dport: int, now: int, source: Address | None = None
     ) -> Errno | None:
-        """Send a datagram; EMSGSIZE above 65,507 bytes, or the error of the routing. `source` answers from the address that
-        was asked."""
+        """Send a datagram; EMSGSIZE above 65,507 bytes or the MTU, or the error of the routing. `source` answers
+        from the address that was asked. What ICMP says later comes by `on_error`, never before this returns."""
         if len(payload) > _MAX_PAYLOAD:
             return Errno.EMSGSIZE
         flow = self._flow(dst, dport, source)
@@ -51,20 +71,35 @@ class UdpSocket:
         return ns.output(Packet(flow, UdpDatagram(payload), next(ns.uids)), now)
 
     def _flow(self, dst: Address, dport: int, source: Address | None) -> Flow | None:
-        known = self.flows.get((dst, dport))
+        if self._generation != self.sockets.ns.generation or len(self._flows) > _FLOWS_MAX:
+            self._generation = self.sockets.ns.generation
+            self._flows.clear()
+        known = self._flows.get((dst, dport))
         if known is not None and source in (None, known.src):
             return known
         chosen = source or self.address or self.sockets.source_for(dst)
         if chosen is None:
             return None
-        flow = Flow(chosen, dst, self.port, dport, UDP)
-        if len(self.flows) > 1024:
-            self.flows.clear()
-        self.flows[dst, dport] = flow
+        flow = self._flows[dst, dport] = Flow(chosen, dst, self.port, dport, UDP)
         return flow
 
+    def icmp_error(self, errno: Errno, flow: Flow, now: int) -> None:
+        """An ICMP error about one of our datagrams: told after whatever runs now, such as `send`, has returned."""
+        if self.on_error is not None:
+            self._errors.append((errno, flow))
+            self.sockets.ns.timers.arm(self, max(now, 1))
+
+    def expired(self, now: int) -> None:
+        """Timer queue: tell the errors that have come in."""
+        errors, self._errors = self._errors, []
+        for errno, flow in errors:
+            if self.on_error is not None:
+                self.on_error(self, errno, flow, now)
+
     def close(self) -> None:
-        """Release the port."""
+        """Release the port; nothing is told any more."""
+        self.on_error = None
+        self.deadline_ns = 0
         self.sockets.forget_udp(self)
 
 

@@ -18,7 +18,7 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel import reject
-from netsim.kernel.hooks import DropReason
+from netsim.kernel.hooks import ESTABLISHED, DropReason
 from netsim.kernel.journey import RuleHit
 from netsim.kernel.targets import ACCEPT, DROP, Dnat, Kind, Masquerade, Reject, Snat, Target
 from netsim.kernel.xtables_chain import Chain, Rule, Table
@@ -65,6 +65,8 @@ class Xtables:
         "_recent",
         "_traversal",
         "changed",
+        "lasting",
+        "port_blind",
         "pure",
         "tables",
     )
@@ -87,6 +89,8 @@ class Xtables:
         self._draws: list[tuple[int, bool]] = []
         self._hits: list[Counter] = []
         self.pure = True
+        self.port_blind = True
+        self.lasting = True
 
     # ------------------------------------------------------------------ evaluation
     def nat(self, t: "Traversal") -> Target | None:
@@ -115,21 +119,26 @@ class Xtables:
             self._traversal = t
             self._ends = []
         if t.trace is not None:
-            return self._explore(table, entry, t, (), None).verdict
+            return self._explore(table, entry, t, (), None, None).verdict
         ns, packet, memo = t.ns, t.packet, self._memo
         if memo.generation != ns.generation:
             memo.forget()
             memo.generation = ns.generation
         src, dst, _, dport, proto = packet.flow
-        key = (table, chain, src, dst, dport, proto, t.ctstate, packet.mark, t.in_device, t.out_device)
-        node = memo.roots.get(key)
+        # Most walks of established packets never ask for the port, which for answers is another one each time.
+        blind = (table, chain, src, dst, -1, proto, t.ctstate, packet.mark, t.in_device, t.out_device)
+        key = blind
+        node = memo.roots.get(blind) if t.ctstate is ESTABLISHED else None
+        if node is None:
+            key = (table, chain, src, dst, dport, proto, t.ctstate, packet.mark, t.in_device, t.out_device)
+            node = memo.roots.get(key)
         answers = []
         while type(node) is Fork:
             answer = ns.random.getrandbits(31) < node.threshold
             answers.append(answer)
             node = node.yes if answer else node.no
         if type(node) is not Leaf:
-            return self._explore(table, entry, t, answers, key).verdict
+            return self._explore(table, entry, t, answers, key, blind).verdict
         t.visited += node.visited
         packet.mark = node.mark
         node.packets += 1
@@ -138,10 +147,17 @@ class Xtables:
         return node.verdict
 
     def _explore(
-        self, table: str, entry: Chain, t: "Traversal", answers: Sequence[bool], key: Key | None
+        self,
+        table: str,
+        entry: Chain,
+        t: "Traversal",
+        answers: Sequence[bool],
+        key: Key | None,
+        blind: Key | None,
     ) -> Leaf:
-        """Walk through the rules, with the first draws already answered; remember the way under `key`."""
-        self.pure = True
+        """Walk through the rules, with the first draws already answered; remember the way under `key`, or under
+        `blind` for an established packet whose port nobody asked for."""
+        self.pure = self.port_blind = self.lasting = True
         self._answers, self._draws, self._hits = answers, [], []
         before = t.visited
         verdict = self._walk(table, self.tables[table], entry, t)
@@ -151,9 +167,11 @@ class Xtables:
         leaf = Leaf(
             None if verdict == ACCEPT else verdict, t.visited - before, t.packet.mark, tuple(self._hits)
         )
+        leaf.lasting = self.lasting and not self._draws
         leaf.packets, leaf.bytes = 1, t.packet.size
-        if key is not None and self.pure:
-            self._memo.insert(key, self._draws, leaf)
+        if key is not None and blind is not None and self.pure:
+            portless = self.port_blind and t.ctstate is ESTABLISHED
+            self._memo.insert(blind if portless else key, self._draws, leaf)
         else:
             leaf.settle()
         self._ends.append(leaf)
@@ -162,6 +180,8 @@ class Xtables:
     def _walk(self, table: str, chains: dict[str, Chain], chain: Chain, t: "Traversal") -> Target | None:
         """Go through a chain; None when it has nothing final to say."""
         steps = chain.program.steps
+        if chain.program.indexed:
+            self.port_blind = False
         passed = 0  # rules of this chain counted as visited so far
         for position in chain.program.candidates(t.packet.flow):
             tests, target = steps[position]
@@ -239,6 +259,11 @@ class Xtables:
                 counter.add(packets, size)
 
         return count
+
+    def lasts(self, t: "Traversal") -> bool:
+        """Whether what the rules said of this traversal goes for the flow's next packets too: no lots were drawn, and
+        nothing with a memory was asked."""
+        return t is not self._traversal or all(end.lasting for end in self._ends)
 
     def nfacct(self, name: str) -> Counter:
         """The named accounting object; made on first use."""

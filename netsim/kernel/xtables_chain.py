@@ -51,12 +51,13 @@ class Program:
     `steps[i]` holds what rule i has to ask beyond the index, and its target; `candidates(flow)` are the rules to try,
     ascending."""
 
-    __slots__ = ("_by_key", "_everywhere", "candidates", "steps")
+    __slots__ = ("_by_key", "_everywhere", "candidates", "indexed", "steps")
 
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self._by_key: dict[_Key, list[int]] = {}
         self._everywhere: tuple[int, ...] = ()
-        if len(rules) < _INDEX_FROM:
+        self.indexed = len(rules) >= _INDEX_FROM
+        if not self.indexed:
             self.steps: tuple[_Step, ...] = tuple((_asking(rule.matches), rule.target) for rule in rules)
             everything = tuple(range(len(rules)))
             self.candidates: Callable[[Flow], tuple[int, ...]] = lambda _flow: everything

@@ -27,7 +27,7 @@ _LIMIT: Final = 1 << 14
 class Leaf:
     """The end of a walk: what became of the packet, and how often it happened since the counters were last settled."""
 
-    __slots__ = ("bytes", "hits", "mark", "packets", "verdict", "visited")
+    __slots__ = ("bytes", "hits", "lasting", "mark", "packets", "verdict", "visited")
 
     def __init__(
         self, verdict: "Target | None", visited: int, mark: int, hits: "tuple[Counter, ...]"
@@ -36,6 +36,7 @@ class Leaf:
         self.visited = visited
         self.mark = mark
         self.hits = hits
+        self.lasting = True  # the flow's next packets need not ask again
         self.packets = 0
         self.bytes = 0
 

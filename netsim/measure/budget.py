@@ -9,7 +9,8 @@
     client      rules everywhere  -> the last failed request is over (pinned connections, timeouts, retries)
 
 A mark that is missing in the middle gives its stage nothing (a deleted pod needs no status write); what follows the
-last mark there is goes to the stage that never ended. A mark earlier than the one before it counts as simultaneous.
+last mark there is goes to the stage that never ended. A mark that comes after one further down cannot have caused it
+(the kubelet may hear of a deletion later than the controller that removes the endpoint): both count as the earlier.
 """
 
 from collections.abc import Sequence
@@ -34,11 +35,13 @@ def budget(fault_ns: int, end_ns: int, chain: Sequence[int | None]) -> tuple[int
     """Nanoseconds per stage of an outage from `fault_ns` to `end_ns`. `chain` holds the six marks after the fault, in
     the order above; the sum is `end_ns - fault_ns` whatever the marks are."""
     bounds = [fault_ns]
-    for index, mark in enumerate(chain):
-        if mark is not None:
-            bounds.append(max(bounds[-1], min(mark, end_ns)))
+    for index in range(len(chain)):
+        later = [mark for mark in chain[index:] if mark is not None]
+        if not later:
+            bounds.append(end_ns)
+        elif chain[index] is None:
+            bounds.append(bounds[-1])
         else:
-            comes_later = any(m is not None for m in chain[index + 1 :])
-            bounds.append(bounds[-1] if comes_later else end_ns)
+            bounds.append(max(bounds[-1], min(*later, end_ns)))
     bounds.append(end_ns)
     return tuple(after - before for before, after in pairwise(bounds))

@@ -138,7 +138,8 @@ def _row(fault: Event, marks: Marks, all_requests: _Requests, end_ns: int) -> tu
     r = all_requests.where((all_requests.end >= at) & (all_requests.start < end_ns))
     background = float(before.failed.mean()) if before.failed.size else 0.0
     unrepaired = int((r.start < marks.rules_ns).sum()) if marks.rules_ns is not None else 0
-    found = change_point(r.failed, background, unrepaired)
+    observable = _observable(r, all_requests)
+    found = change_point(r.failed, background, unrepaired, observable)
     bad = r.failed[: found.affected]
     over = int(r.end[: found.affected][bad].max()) if found.failed else None
     stages = budget(at, at if over is None else over, marks.chain())
@@ -148,7 +149,7 @@ def _row(fault: Event, marks: Marks, all_requests: _Requests, end_ns: int) -> tu
         marks.detected_ns, marks.status_ns, marks.endpoints_ns, marks.rules_ns,
         marks.slowest.node if marks.slowest else "",
         _first_success(r, marks, found), over, sum(stages), *stages,
-        _recovered(r, marks, found), found.affected, found.failed,
+        _recovered(r, marks, found, observable), found.affected, found.failed,
         found.failed / found.affected if found.affected else 0.0,
         int(r.reused[: found.affected][bad].sum()), int(r.failed.sum()) - found.failed,
         _slow(r, before), int(r.retried.sum()),
@@ -167,11 +168,17 @@ def _first_success(r: _Requests, marks: Marks, found: Recovery) -> int | None:
     return int(good.min()) if good.size else None
 
 
-def _recovered(r: _Requests, marks: Marks, found: Recovery) -> bool:
+def _observable(r: _Requests, all_requests: _Requests) -> int:
+    """How many requests began early enough that the longest kind of failure would have been seen by the run's end."""
+    longest = int((r.end - r.start)[r.failed].max()) if r.failed.any() else 0
+    return int((r.start <= int(all_requests.end.max()) - longest).sum()) if r.start.size else 0
+
+
+def _recovered(r: _Requests, marks: Marks, found: Recovery, observable: int) -> bool:
     """By the weight of the successes after it, or because the control plane repaired it and something succeeded."""
     if found.certain:
         return True
-    after = r.start[found.affected :][~r.failed[found.affected :]]
+    after = r.start[found.affected : observable][~r.failed[found.affected : observable]]
     return marks.rules_ns is not None and bool((after >= marks.rules_ns).any())
 
 

@@ -33,10 +33,14 @@ class Recovery:
     certain: bool
 
 
-def change_point(failed: NDArray[np.bool_], background: float, unrepaired: int = 0) -> Recovery:
+def change_point(
+    failed: NDArray[np.bool_], background: float, unrepaired: int = 0, observable: int | None = None
+) -> Recovery:
     """Where the fault stops to bite. `failed` is in order of the requests' starts; `background` is the failing share
     before the fault; the first `unrepaired` requests began before the rules were repaired, so a failure among them is
-    the fault's (unless such failures are usual and there is no change at all)."""
+    the fault's (unless such failures are usual and there is no change at all). Only the first `observable` requests
+    (default: all) can vouch for recovery: of later ones those that hang have not been seen to fail.
+    """
     n, total = failed.size, int(failed.sum())
     if not total:
         return Recovery(0, 0, True)
@@ -50,7 +54,9 @@ def change_point(failed: NDArray[np.bool_], background: float, unrepaired: int =
         k = 0
     if k or not background:
         k = max(k, int(np.flatnonzero(failed[:unrepaired]).max(initial=-1)) + 1)
-    return Recovery(k, int(bad[k]), k == 0 or _certain(n - k, total - int(bad[k]), float(q1[k]), q0))
+    until = n if observable is None else max(k, observable)
+    certain = k == 0 or _certain(until - k, int(bad[until] - bad[k]), float(q1[k]), q0)
+    return Recovery(k, int(bad[k]), certain)
 
 
 def _log(bad: NDArray[np.int64], count: NDArray[np.int64], q: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,13 +15,14 @@ Simplified: no nscd, no mDNS; /etc/hosts has localhost, the host's own name and 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from netsim.cluster.dns.exchange import HostExchanger
 from netsim.cluster.dns.resolvconf import ResolvConf
 from netsim.engine import S
 from netsim.fabric.host import Host
 from netsim.kernel.errno import Errno
+from netsim.kernel.udp import UdpSocket
 from netsim.wire.addr import Address, ip
 from netsim.wire.dns import DNS_PORT, Bounded
 from netsim.wire.dns_codec import DnsCodec
@@ -162,7 +163,7 @@ class HostLookup:
         self._resolver = resolver
         self._family = family
         self._done = done
-        self._sockets: dict[int, Any] = {}  # by server; musl has one for all of them
+        self._sockets: dict[int, UdpSocket] = {}  # by server; musl has one for all of them
         self._unsent: int | None = None
         # What was asked from the present ports, by id: slot, server, question.
         self._asked: dict[int, tuple[int, int, bytes]] = {}
@@ -195,9 +196,9 @@ class HostLookup:
             self._unsent = server
             resolver.host.engine.call_later(0, self._could_not_send)
 
-    def _open(self, key: int) -> Any:
-        socket = self._sockets[key] = self._resolver.host.ns.sockets.open_udp(self._received)
-        socket.owner = self._resolver.owner
+    def _open(self, key: int) -> UdpSocket:
+        sockets = self._resolver.host.ns.sockets
+        socket = self._sockets[key] = sockets.open_udp(self._received, owner=self._resolver.owner)
         socket.on_error = self._icmp_error
         return socket
 
@@ -212,7 +213,7 @@ class HostLookup:
         timeout_ns = self._resolver.conf.timeout_ns
         self._resolver.exchanger.exchange(address, DNS_PORT, tail, timeout_ns, done, over_tcp=True)
 
-    def _received(self, _socket: Any, payload: bytes, src: Address, _sport: int, now: int) -> None:
+    def _received(self, _socket: UdpSocket, payload: bytes, src: Address, _sport: int, now: int) -> None:
         asked = self._asked.get(int.from_bytes(payload[:2]))
         if asked is None:
             return
@@ -222,7 +223,7 @@ class HostLookup:
         if answer is not None and answer.question == question and src == self._resolver.conf.servers[server]:
             self._machine.heard(slot, server, answer, now)
 
-    def _icmp_error(self, _socket: Any, _errno: Errno, flow: Flow, now: int) -> None:
+    def _icmp_error(self, _socket: UdpSocket, _errno: Errno, flow: Flow, now: int) -> None:
         if flow.dst in self._resolver.conf.servers:
             self._machine.unreachable(self._resolver.conf.servers.index(flow.dst), now)
 

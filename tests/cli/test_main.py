@@ -45,7 +45,7 @@ def test_validate_says_what_it_read(
     assert (code, err) == (0, "")
     first, *notes = out.splitlines()
     assert first == (
-        "experiments/wrong-port.yaml: ok: experiment wrong-port: 1 replications, 2 load, 2 checks; "
+        "experiments/wrong-port.yaml: ok: experiment wrong-port: 1 replications, 2 load, 3 checks; "
         "cluster tutorial-nginx: 3 Node, 1 Deployment, 1 Pod, 1 Service"
     )
     assert any("has no port 80 (it has 5000)" in note for note in notes)

@@ -224,3 +224,65 @@ def test_errors_survive_pickling(tmp_path: Path) -> None:
 def test_a_loaded_experiment_survives_pickling() -> None:
     bundle = load_experiment(ROOT / "experiments" / "load-split.yaml")
     assert pickle.loads(pickle.dumps(bundle)) == bundle
+
+
+ADDON = """\
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: "system:dns"}
+rules: [{apiGroups: [""], resources: [services], verbs: [list]}]
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: dns, namespace: kube-system}
+spec:
+  strategy: {type: RollingUpdate, rollingUpdate: {maxUnavailable: 1}}
+  selector: {matchLabels: {k8s-app: kube-dns}}
+  template:
+    metadata: {labels: {k8s-app: kube-dns}}
+    spec:
+      priorityClassName: system-cluster-critical
+      tolerations: [{key: CriticalAddonsOnly, operator: Exists}]
+      nodeSelector: {kubernetes.io/os: linux}
+      affinity:
+        podAntiAffinity:
+          requiredDuringSchedulingIgnoredDuringExecution:
+          - {labelSelector: {matchExpressions: [{key: a, operator: In, values: [b]}]}, topologyKey: zone}
+      dnsPolicy: Default
+      securityContext: {sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "53"}]}
+      volumes: [{name: config, configMap: {name: coredns, items: [{key: Corefile, path: Corefile}]}}]
+      containers:
+      - name: dns
+        image: dns
+        args: [-conf, /etc/Corefile]
+        resources: {limits: {memory: 170Mi}, requests: {cpu: 100m}}
+        ports: [{containerPort: 53, name: dns, protocol: UDP}, {containerPort: 53, name: dns-tcp, protocol: TCP}]
+        livenessProbe: {httpGet: {path: /health, port: 8080, scheme: HTTP}, initialDelaySeconds: 60}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: kube-dns, namespace: kube-system, annotations: {prometheus.io/port: "9153"}}
+spec:
+  clusterIP: 10.96.0.10
+  selector: {k8s-app: kube-dns}
+  ports: [{name: dns, port: 53, protocol: UDP}, {name: dns-tcp, port: 53, protocol: TCP}]
+"""
+
+
+def test_a_system_addon_as_people_have_it(tmp_path: Path) -> None:
+    found = topology(tmp_path, CLUSTER + ADDON)
+    assert found.kinds() == {"ClusterRole": 1, "Deployment": 1, "Service": 1}
+    assert found.notes[-1].startswith(
+        "accepted, no effect on packets: ClusterRole (1); Deployment spec.template.spec"
+    )
+
+
+def test_what_kubectl_prints_can_be_read(tmp_path: Path) -> None:
+    text = WEB.replace(
+        "metadata: {name: web}\nspec: {selector",
+        "metadata: {name: web, uid: 1-2, resourceVersion: '77', creationTimestamp: 2026-11-21T04:00:00Z, "
+        "managedFields: [{manager: kubectl, fieldsV1: {'f:spec': {}}}]}\nstatus: {loadBalancer: {}}\nspec: {selector",
+    )
+    (service,) = (thing for thing in topology(tmp_path, CLUSTER + text).objects if isinstance(thing, Service))
+    assert service.metadata.resourceVersion == 77

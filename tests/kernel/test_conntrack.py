@@ -12,8 +12,8 @@ from netsim.wire.packet import ACK, FIN, PSH, RST, SCTP, SYN, TCP, Packet, RawBo
 CLIENT, SERVER = "10.1.0.5", "10.2.0.5"
 
 # tcp_conntracks of net/netfilter/nf_conntrack_proto_tcp.c (Linux 6.8), one column per state in the enum's order:
-# NOne, SynSent, SynRecv, EStablished, FinWait, CloseWait, LastAck, TimeWait, CLose, SynSent2; -- is invalid, ~~ ignored.
-STATES = "NO SS SR ES FW CW LA TW CL S2".split()
+# NOne, SynSent, SynRecv, EStablished, FinWait, CloseWait, LastAck, TimeWait, CLose, SynSent2; -- invalid, ~~ ignored.
+STATES = ["NO", "SS", "SR", "ES", "FW", "CW", "LA", "TW", "CL", "S2"]
 LINUX = {
     ("original", "syn"): "SS SS ~~ ~~ ~~ ~~ ~~ SS SS S2",
     ("original", "synack"): "-- -- SR -- -- -- -- -- -- SR",

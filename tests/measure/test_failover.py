@@ -230,8 +230,11 @@ def _random_recording(seed: int) -> Recording:
     for number in range(rng.randrange(1, 60)):
         at = rng.randrange(1, 100_000)
         outcome = rng.choice(["ok", "ok", "timeout", "refused", "aborted"])
-        requests.append(RequestDone("c", "l", number, number, "default/web", "web", at, 0, 0, at + rng.randrange(30_000),
-                                    outcome, client_node=rng.choice(["n1", "n2", ""])))  # fmt: skip
+        times = (at, 0, 0, at + rng.randrange(30_000))
+        node = rng.choice(["n1", "n2", ""])
+        requests.append(
+            RequestDone("c", "l", number, number, "default/web", "web", *times, outcome, client_node=node)
+        )
     faults = [
         FaultInjected(
             rng.randrange(1, 100_000), f"f-{i}", "pod-kill", ("default/web-0",), (), (), ("10.0.0.1",)

@@ -102,7 +102,7 @@ def test_the_report_has_every_section_and_fits_a_terminal(twenty: tuple[Recordin
 def test_one_run_has_shares_and_no_intervals(study: Make) -> None:
     text = report_of(study())
     assert "95% CI" not in text
-    assert "stage        time   share" in text
+    assert "stage time share" in " ".join(text.split())
     assert "pod-hang: 1 run of 60s" in text
 
 

@@ -124,7 +124,9 @@ def slice_labels(service: Service, managed_by: str = CONTROLLER_NAME) -> dict[st
     return labels
 
 
-def new_slice(service: Service, family: AddressType, ports: Ports, managed_by: str = CONTROLLER_NAME) -> EndpointSlice:
+def new_slice(
+    service: Service, family: AddressType, ports: Ports, managed_by: str = CONTROLLER_NAME
+) -> EndpointSlice:
     """An empty slice, to be named by the API server."""
     meta = service.metadata
     owner = OwnerReference(

@@ -47,5 +47,6 @@ class Expectations:
 
     def forget(self, key: Key) -> None:
         """The controller's object is gone."""
-        for memory in (self._adds, self._deletes, self._since_ns):
-            memory.pop(key, None)  # type: ignore[attr-defined]
+        self._adds.pop(key, None)
+        self._deletes.pop(key, None)
+        self._since_ns.pop(key, None)

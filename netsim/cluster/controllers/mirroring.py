@@ -10,7 +10,13 @@ from typing import Any, Final
 
 from netsim.cluster.apiserver import Key
 from netsim.cluster.controllers.context import ControllerContext
-from netsim.cluster.controllers.endpoints import MANAGED_BY_LABEL, SERVICE_NAME_LABEL, AddressType, Ports, new_slice
+from netsim.cluster.controllers.endpoints import (
+    MANAGED_BY_LABEL,
+    SERVICE_NAME_LABEL,
+    AddressType,
+    Ports,
+    new_slice,
+)
 from netsim.cluster.controllers.slice_writer import SliceWriter
 from netsim.cluster.controllers.slices import reconcile
 from netsim.cluster.objects import (
@@ -75,7 +81,11 @@ def mirrored(endpoints: Endpoints, family: AddressType) -> dict[Ports, list[Endp
     """The endpoints of one family by their ports."""
     found: dict[Ports, list[Endpoint]] = {}
     for subset in endpoints.subsets:
-        made = [endpoint for endpoint in _of_subset(subset) if (":" in endpoint.addresses[0]) == (family == "IPv6")]
+        made = [
+            endpoint
+            for endpoint in _of_subset(subset)
+            if (":" in endpoint.addresses[0]) == (family == "IPv6")
+        ]
         if made:
             found.setdefault(_ports(subset), []).extend(made)
     return found

@@ -86,17 +86,15 @@ class NodeLifecycleController:
         if health is None:
             health = self._health[name] = NodeHealth(now)
         self._look_for_news(node, health, now)
-        ready = node.status.condition("Ready")
         silent_ns = now - health.probe_ns
         if health.healthy and silent_ns > self._times.grace_period_ns:
             health.healthy = False
             self._record.about(node, "NodeNotReady", name, silent_ns=str(silent_ns))
             self._queue.add((name,))
-        elif not health.healthy and silent_ns <= self._times.grace_period_ns:
-            if ready is not None and ready.status == "True":
-                health.healthy = True
-                self._record.about(node, "NodeReady", name)
-                self._queue.add((name,))
+        elif not health.healthy and silent_ns <= self._times.grace_period_ns and _says_ready(node):
+            health.healthy = True
+            self._record.about(node, "NodeReady", name)
+            self._queue.add((name,))
         if not health.healthy:
             self._consider_eviction(node, silent_ns)
 
@@ -141,7 +139,9 @@ class NodeLifecycleController:
 
     def _mark_unknown(self, node: Node) -> Node:
         now = self._engine.now
-        unknown = Condition(type="Ready", status="Unknown", reason="NodeStatusUnknown", lastTransitionTime=now)
+        unknown = Condition(
+            type="Ready", status="Unknown", reason="NodeStatusUnknown", lastTransitionTime=now
+        )
         before = node.status.condition("Ready")
         if before is not None:
             unknown = unknown.model_copy(update={"lastHeartbeatTime": before.lastHeartbeatTime})
@@ -160,9 +160,7 @@ class NodeLifecycleController:
             return evolve(current, status=with_condition(current.status, unready))
 
         try:
-            yield from self._client.call(
-                partial(self._api.patch, Pod, *pod.key, change, pod.metadata.uid)
-            )
+            yield from self._client.call(partial(self._api.patch, Pod, *pod.key, change, pod.metadata.uid))
         except NotFoundError:
             return
         self._record.about(
@@ -194,9 +192,7 @@ class NodeLifecycleController:
         for pod in list(self._pods_on[name].values()):
             if pod.metadata.deletionTimestamp is None:
                 self._record.about(pod, "PodEvicted", name, cause="pod-eviction-timeout")
-                yield from self._client.call(
-                    partial(self._api.delete, Pod, *pod.key, None, pod.metadata.uid)
-                )
+                yield from self._client.call(partial(self._api.delete, Pod, *pod.key, None, pod.metadata.uid))
 
     def _add_no_execute(self, node: Node) -> Node:
         if _has_taint(node, UNREACHABLE, "NoExecute"):
@@ -210,7 +206,7 @@ class NodeLifecycleController:
             healthy = self._health[node.metadata.name].healthy
             counts.setdefault(zone_of(node), [0, 0])[0 if healthy else 1] += 1
         threshold = self._times.unhealthy_zone_threshold
-        states = {zone: zone_state(*numbers, threshold) for zone, numbers in counts.items()}
+        states = {zone: zone_state(well, ill, threshold) for zone, (well, ill) in counts.items()}
         everything_down = bool(states) and all(state is ZoneState.FULL for state in states.values())
         for name, state in states.items():
             zone = self._zones.get(name)
@@ -222,6 +218,11 @@ class NodeLifecycleController:
 def node_of(pod: Pod) -> tuple[str, ...]:
     """The pod's node, as index keys."""
     return (pod.spec.nodeName,) if pod.spec.nodeName else ()
+
+
+def _says_ready(node: Node) -> bool:
+    ready = node.status.condition("Ready")
+    return ready is not None and ready.status == "True"
 
 
 def _has_taint(node: Node, key: str, effect: str) -> bool:

@@ -96,9 +96,7 @@ class ReplicaSetController:
 
     def _delete(self, key: Key, pods: list[Pod]) -> Generator[Any, Any, None]:
         self._expected.expect_deletions(key, [pod.key for pod in pods], self._engine.now)
-        requests = [
-            partial(self._client.api.delete, Pod, *pod.key, None, pod.metadata.uid) for pod in pods
-        ]
+        requests = [partial(self._client.api.delete, Pod, *pod.key, None, pod.metadata.uid) for pod in pods]
         answers = yield from self._client.gather(requests)
         for pod, answer in zip(pods, answers, strict=True):
             if isinstance(answer, ApiError):

@@ -28,7 +28,9 @@ class SliceWriter:
         """Whether the informer does not show yet all that was written."""
         versions = {item.key: item.metadata.resourceVersion for item in seen}
         for name, version in self._written.get(service, {}).items():
-            if (version is None and name in versions) or (version is not None and versions.get(name, 0) < version):
+            if (version is None and name in versions) or (
+                version is not None and versions.get(name, 0) < version
+            ):
                 return True
         return False
 

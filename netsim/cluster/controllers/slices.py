@@ -31,7 +31,10 @@ class SliceChanges:
 
 
 def reconcile(
-    existing: Sequence[EndpointSlice], wanted: Wanted, template: Callable[[Ports], EndpointSlice], capacity: int
+    existing: Sequence[EndpointSlice],
+    wanted: Wanted,
+    template: Callable[[Ports], EndpointSlice],
+    capacity: int,
 ) -> SliceChanges:
     """The changes that lead from `existing` (of one family) to `wanted`; `template(ports)` makes an empty slice."""
     changes = SliceChanges()

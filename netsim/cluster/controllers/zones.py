@@ -23,7 +23,9 @@ class ZoneState(Enum):
 def zone_of(node: Node) -> str:
     """Region and zone of a node, as one key; nodes without these labels are together in one zone."""
     labels = node.metadata.labels
-    return labels.get("topology.kubernetes.io/region", "") + ":" + labels.get("topology.kubernetes.io/zone", "")
+    return (
+        labels.get("topology.kubernetes.io/region", "") + ":" + labels.get("topology.kubernetes.io/zone", "")
+    )
 
 
 def zone_state(ready: int, not_ready: int, threshold: float) -> ZoneState:

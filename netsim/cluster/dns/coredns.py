@@ -8,22 +8,6 @@ but answering for `lameduck` -> exit. Source: CoreDNS plugin/kubernetes/kubernet
 plugin/ready. Simplified: the reload plugin does nothing; a node that is cut off keeps its last view (`disconnect`).
 """
 
-from collections.abc import Mapping
-from typing import Any, Final
-
-from netsim.cluster.apiserver import ApiServer
-from netsim.cluster.dns.build import Configuration, Surroundings, build
-from netsim.cluster.dns.corefile import CorefileError
-from netsim.cluster.dns.exchange import HostExchanger
-from netsim.cluster.dns.resolvconf import ResolvConf
-from netsim.cluster.dns.server import DnsServer
-from netsim.cluster.dns.world import World
-from netsim.cluster.objects import ApiObject, EndpointSlice, Namespace, OtherObject, Pod, Service
-from netsim.cluster.timing import Timing
-from netsim.cluster.watch import Watch, WatchEvent
-from netsim.fabric.host import Host
-from netsim.fabric.http import HttpReply, HttpRequest, serve_http
-from netsim.wire.addr import ip_text
-from netsim.wire.dns_codec import DnsCodec
+from typing import Final
 
 EXIT_CONFIG: Final = 1

@@ -7,11 +7,14 @@ bytes of length in front of each message (RFC 1035 section 4.2.2); `tcp_frames` 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from random import Random
-from typing import Any, Protocol
+from typing import Protocol
 
 from netsim.fabric.host import Host
 from netsim.kernel.errno import Errno
+from netsim.kernel.tcp import TcpConnection
+from netsim.kernel.udp import UdpSocket
 from netsim.wire.addr import Address
+from netsim.wire.packet import Flow
 
 # done(the reply's bytes, or None when there was none in time, now)
 Done = Callable[[bytes | None, int], None]
@@ -91,17 +94,19 @@ class _UdpExchange(_Exchange):
 
     def begin(self, server: Address, port: int, deadline_ns: int) -> None:
         self._server = server
-        self._socket = self._host.ns.sockets.open_udp(self._received)
-        self._socket.owner = self._owner
+        self._socket = self._host.ns.sockets.open_udp(self._received, owner=self._owner)
         self._socket.on_error = self._failed
         self._host.engine.timers.arm(self, deadline_ns)
-        self._socket.send(self._payload, server, port, self._host.now)
+        if self._socket.send(self._payload, server, port, self._host.now) is not None:
+            self._host.engine.timers.arm(
+                self, self._host.now + 1
+            )  # no route: as good as silence, but at once
 
-    def _received(self, _socket: Any, payload: bytes, src: Address, _sport: int, now: int) -> None:
+    def _received(self, _socket: UdpSocket, payload: bytes, src: Address, _sport: int, now: int) -> None:
         if src == self._server and payload[:2] == self._payload[:2]:
             self._finish(payload, now)
 
-    def _failed(self, _socket: Any, _errno: Errno, _flow: Any, now: int) -> None:
+    def _failed(self, _socket: UdpSocket, _errno: Errno, _flow: Flow, now: int) -> None:
         self._finish(None, now)
 
     def _hang_up(self, now: int) -> None:
@@ -113,28 +118,33 @@ class _TcpExchange(_Exchange):
 
     def begin(self, server: Address, port: int, deadline_ns: int) -> None:
         self._buffer = bytearray()
+        self._connection: TcpConnection | None = None
         self._host.engine.timers.arm(self, deadline_ns)
-        self._connection = self._host.ns.sockets.connect(server, port, self, self._host.now)
-        self._connection.owner = self._owner
+        self._connection = self._host.ns.sockets.connect(
+            server, port, self, self._host.now, owner=self._owner
+        )
 
-    def connected(self, conn: Any, now: int) -> None:
+    def connected(self, conn: TcpConnection, now: int) -> None:
         conn.send(len(self._payload).to_bytes(2) + self._payload, now)
 
-    def received(self, _conn: Any, data: bytes, now: int) -> None:
+    def received(self, _conn: TcpConnection, data: bytes, now: int) -> None:
         for frame in tcp_frames(self._buffer, data):
             self._finish(frame, now)
 
-    def peer_closed(self, _conn: Any, now: int) -> None:
+    def peer_closed(self, _conn: TcpConnection, now: int) -> None:
         self._finish(None, now)
 
-    def closed(self, _conn: Any, now: int) -> None:
+    def closed(self, _conn: TcpConnection, now: int) -> None:
+        self._connection = None
         self._finish(None, now)
 
-    def failed(self, _conn: Any, _errno: Errno, now: int) -> None:
+    def failed(self, _conn: TcpConnection, _errno: Errno, now: int) -> None:
+        self._connection = None
         self._finish(None, now)
 
     def _hang_up(self, now: int) -> None:
-        self._connection.close(now)
+        if self._connection is not None:
+            self._connection.close(now)
 
 
 def tcp_frames(buffer: bytearray, data: bytes) -> list[bytes]:

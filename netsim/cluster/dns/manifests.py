@@ -1,7 +1,7 @@
 """The objects of the DNS add-on, as kubeadm makes them: Deployment coredns, Service kube-dns, ConfigMap coredns.
 
-Called by whoever brings a cluster up. Source: kubernetes cmd/kubeadm/app/phases/addons/dns/manifests.go (008b3652), with
-the ServiceAccount, RBAC objects and security settings left out, since nothing here acts on them.
+Called by whoever brings a cluster up. Source: kubernetes cmd/kubeadm/app/phases/addons/dns/manifests.go (008b3652).
+ServiceAccount, RBAC objects and security settings are left out, since nothing here acts on them.
 """
 
 from typing import Final

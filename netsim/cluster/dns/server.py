@@ -12,13 +12,15 @@ Simplified: idle TCP connections are never closed by the server.
 from collections import deque
 from collections.abc import Mapping
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from netsim.cluster.dns.chain import NEVER_AGAIN, Handler, Request
 from netsim.cluster.dns.exchange import tcp_frames
 from netsim.fabric.app import Exited
 from netsim.fabric.host import Host
 from netsim.kernel.errno import Errno
+from netsim.kernel.tcp import TcpConnection
+from netsim.kernel.udp import UdpSocket
 from netsim.wire.addr import Address
 from netsim.wire.dns import BADVERS, TCP_SIZE, Bounded, Query, Reply
 from netsim.wire.dns_codec import Body, DnsCodec
@@ -30,6 +32,8 @@ WORKERS: Final = 2
 EXIT_KILLED: Final = 137  # 128 + SIGKILL
 
 _KEPT_REPLIES: Final = 16_384
+
+Socket = UdpSocket | TcpConnection
 
 
 class DnsServer:
@@ -66,9 +70,8 @@ class DnsServer:
         for number, handler in self._handlers.items():
             port = _Port(self, handler)
             self._ports.append(port)
-            udp = self.host.ns.sockets.open_udp(port.datagram, number)
-            tcp = self.host.ns.sockets.listen(number, port.accept)
-            udp.owner = tcp.owner = self
+            self.host.ns.sockets.open_udp(port.datagram, number, owner=self)
+            self.host.ns.sockets.listen(number, port.accept, owner=self)
 
     def terminate(self, now: int) -> None:
         """SIGTERM: end at once."""
@@ -135,7 +138,7 @@ class _Outgoing:
     __slots__ = ("_address", "_body", "_head", "_port", "_socket", "due_ns")
 
     def __init__(
-        self, socket: Any, head: bytes, body: Body | bytes, address: Address = b"", port: int = 0
+        self, socket: Socket, head: bytes, body: Body | bytes, address: Address = b"", port: int = 0
     ) -> None:
         self._socket = socket
         self._head = head
@@ -148,7 +151,7 @@ class _Outgoing:
         """Now."""
         body = self._body
         payload = self._head + (body if isinstance(body, bytes) else body.fixed or body.tail(rng))
-        if self._port:
+        if isinstance(self._socket, UdpSocket):
             self._socket.send(payload, self._address, self._port, now)
         else:
             self._socket.send(len(payload).to_bytes(2) + payload, now)
@@ -165,7 +168,7 @@ class _Port:
         self._handler = handler
         self.kept: Bounded[bytes, tuple[int, Body]] = Bounded(_KEPT_REPLIES)
 
-    def datagram(self, socket: Any, payload: bytes, src: Address, sport: int, now: int) -> None:
+    def datagram(self, socket: UdpSocket, payload: bytes, src: Address, sport: int, now: int) -> None:
         """A query over UDP."""
         server = self._server
         kept = self.kept.get(payload[2:])
@@ -181,12 +184,11 @@ class _Port:
             return
         self.ask(payload, query, now, socket, src, sport)
 
-    def accept(self, conn: Any, now: int) -> "_TcpClient":
+    def accept(self, conn: TcpConnection, now: int) -> "_TcpClient":
         """A connection over TCP."""
-        conn.owner = self._server
         return _TcpClient(self)
 
-    def framed(self, conn: Any, payload: bytes, now: int) -> None:
+    def framed(self, conn: TcpConnection, payload: bytes, now: int) -> None:
         """A query over TCP."""
         query = self._codec.read_query(payload)
         if isinstance(query, Query):
@@ -195,7 +197,15 @@ class _Port:
             error = self._codec.error(payload, query)
             self._server.send_at(self._server.done_at(now), _Outgoing(conn, payload[:2], error))
 
-    def ask(self, payload: bytes, query: Query, now: int, socket: Any, client: Address, port: int) -> None:
+    def ask(
+        self,
+        payload: bytes,
+        query: Query,
+        now: int,
+        socket: UdpSocket | TcpConnection,
+        client: Address,
+        port: int,
+    ) -> None:
         """Ask the chain; its reply is sent when the work is done, or when it comes. `port` 0: over TCP."""
         due = self._server.done_at(now)
         if query.edns_version:
@@ -227,20 +237,20 @@ class _TcpClient:
         self._port = port
         self._buffer = bytearray()
 
-    def connected(self, conn: Any, now: int) -> None:
+    def connected(self, conn: TcpConnection, now: int) -> None:
         """Nothing to do until the client asks."""
 
-    def received(self, conn: Any, data: bytes, now: int) -> None:
+    def received(self, conn: TcpConnection, data: bytes, now: int) -> None:
         """Queries, or parts of them."""
         for payload in tcp_frames(self._buffer, data):
             self._port.framed(conn, payload, now)
 
-    def peer_closed(self, conn: Any, now: int) -> None:
+    def peer_closed(self, conn: TcpConnection, now: int) -> None:
         """The client is done."""
         conn.close(now)
 
-    def closed(self, conn: Any, now: int) -> None:
+    def closed(self, conn: TcpConnection, now: int) -> None:
         """The end."""
 
-    def failed(self, conn: Any, errno: Errno, now: int) -> None:
+    def failed(self, conn: TcpConnection, errno: Errno, now: int) -> None:
         """The end, badly."""

@@ -1,6 +1,6 @@
-"""The kubelet: `kubelet` watches the node's pods and notices dead containers (PLEG), `pod_worker` takes one pod through its life,
-`container` is one container of it, `probes` the probe workers, `status` what is reported, `lease` the node's heartbeat, `envvars` the
-environment of Services.
+"""The kubelet: runs the pods that are bound to its node, probes them, and reports.
 
-Sources: pkg/kubelet of Kubernetes 1.34, as collected in the timing facts (F:probe.*, F:kubelet.*, F:pod.*).
+`kubelet` holds the node's parts together; `worker` is one pod's life, `container` one container's, `probes` its
+probes, `pleg` when the kubelet notices what the runtime knows, `status` what it reports and when, `heartbeat` the
+node's lease and status, `backoff` CrashLoopBackOff, `envvars` the Services' environment variables.
 """

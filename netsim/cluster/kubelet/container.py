@@ -1,181 +1,123 @@
-"""One container of a pod: its process, what the kubelet has seen of it, its probes and its restarts.
+"""One container of a pod: its process, what the runtime knows of it, and what the kubelet has noticed.
 
-Two truths are kept apart: whether the process runs (`app`), and whether the kubelet knows (`seen_running`, `seen_dead`), which is PLEG's
-business. The restart back-off is client-go's flowcontrol.Backoff as the kubelet uses it: the first restart is immediate, then
-10 s after the end, doubling to 300 s, forgotten when the container ran for twice the maximum (F:kubelet.crashLoop).
+Called by: `worker.py`. The runtime's knowledge (`state`) changes when the process starts or ends; the kubelet's
+(`seen`) follows at the next relist, and the API's after a status write. Failures of detection live between the three.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
 
-from netsim.cluster.kubelet.probes import ProbeKind, ProbeWorker
-from netsim.cluster.objects import (
-    Container,
-    ContainerState,
-    ContainerStatus,
-    HTTPGetAction,
-    Probe,
-)
-from netsim.cluster.objects.pod import (
-    ContainerStateRunning,
-    ContainerStateTerminated,
-    ContainerStateWaiting,
-)
-from netsim.engine import S
+from netsim.cluster.kubelet.backoff import CrashBackoff
+from netsim.cluster.objects import Container, ContainerState, ContainerStatus
+from netsim.cluster.objects.pod import ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting
+from netsim.cluster.timing import KubeletTiming
+from netsim.fabric.app import App
 
-if TYPE_CHECKING:
-    from netsim.cluster.kubelet.pod_worker import PodWorker
-    from netsim.cluster.runtime import ProbeDone
-    from netsim.fabric.app import App
+
+class RunState(Enum):
+    """What the runtime says of a container."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    EXITED = "exited"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A container at one moment. `instance` counts its starts, as the container ID changes with each (0: never)."""
+
+    state: RunState = RunState.WAITING
+    instance: int = 0
+    started_ns: int = 0
+    finished_ns: int = 0
+    exit_code: int = 0
+    reason: str = "ContainerCreating"
 
 
 class ContainerRun:
-    """A container through all its restarts."""
+    """A container over all its restarts."""
 
-    def __init__(self, pod: "PodWorker", spec: Container) -> None:
-        self._pod = pod
+    def __init__(self, spec: Container, timing: KubeletTiming) -> None:
         self.spec = spec
         self.app: App | None = None
-        self.app_ended = False
-        self.started_ns = 0
-        self.finished_ns = 0
-        self.exit_code = 0
-        self.restarts = 0
-        self.seen_running = False
-        self.seen_dead = False
-        self.waiting = "ContainerCreating"
-        self._backoff_ns = 0
-        self._last: ContainerStateTerminated | None = None
-        self.probes = [
-            ProbeWorker(pod.engine, kind, probe, self, pod.probe_changed)
-            for kind, probe in (
-                (ProbeKind.READINESS, spec.readinessProbe),
-                (ProbeKind.LIVENESS, spec.livenessProbe),
-                (ProbeKind.STARTUP, spec.startupProbe),
-            )
-            if probe is not None
-        ]
+        self.now = Snapshot()
+        self.seen = Snapshot()
+        self.last_exit: Snapshot | None = None
+        self.started = False  # the startup probe has succeeded, or there is none
+        self.ready = False
+        self.killing = False
+        self.kill_cause = ""
+        self.waiting_reason = ""
+        self.backoff = CrashBackoff(timing.crash_backoff_ns, timing.crash_backoff_max_ns)
+        self.on_exit: list[Callable[[], None]] = []
 
-    # ------------------------------------------------------------------ the process
+    @property
+    def name(self) -> str:
+        """The container's name."""
+        return self.spec.name
+
     @property
     def running(self) -> bool:
-        """Whether the process is alive, known or not."""
-        return self.app is not None and not self.app_ended
+        """Whether its process lives."""
+        return self.now.state is RunState.RUNNING
 
-    def start(self, now: int) -> None:
-        """Create and start the process."""
-        self.app = self._pod.make_app(self.spec)
-        self.app_ended = self.seen_dead = self.seen_running = False
-        self.started_ns = now
-        self.app.exited = self._exited
-        self.app.start(now)
-        self._pod.container_started(self)
+    def start(self, app: App, now: int) -> None:
+        """The runtime has created the container: its process begins."""
+        if self.now.state is RunState.EXITED:
+            self.last_exit = self.now
+        self.app = app
+        self.now = Snapshot(RunState.RUNNING, self.now.instance + 1, started_ns=now)
+        self.killing, self.kill_cause, self.waiting_reason = False, "", ""
+        app.start(now)
 
-    def _exited(self, exit_code: int, now: int) -> None:
-        if self.app_ended:
-            return
-        self.app_ended = True
-        self.exit_code = exit_code
-        self.finished_ns = now
-        self._pod.container_died(self)
+    def exited(self, code: int, now: int) -> None:
+        """Its process has ended."""
+        reason = "Completed" if code == 0 else "Error"
+        self.now = Snapshot(RunState.EXITED, self.now.instance, self.now.started_ns, now, code, reason)
+        waiting, self.on_exit = self.on_exit, []
+        for resume in waiting:
+            resume()
 
-    # ------------------------------------------------------------------ what PLEG sees
-    def saw_running(self) -> None:
-        """The kubelet learns that the container runs."""
-        self.seen_running = True
-        self.waiting = ""
-        for worker in self.probes:
-            worker.container_started()
+    def notice(self) -> bool:
+        """The kubelet sees the runtime's knowledge; whether that was news."""
+        if self.seen == self.now:
+            return False
+        if self.seen.instance != self.now.instance:
+            self.started = self.ready = False
+        self.seen = self.now
+        return True
 
-    def saw_dead(self) -> None:
-        """The kubelet learns that it has ended."""
-        self.seen_running, self.seen_dead = False, True
-        self._last = ContainerStateTerminated(
-            exitCode=self.exit_code,
-            reason="Completed" if self.exit_code == 0 else "Error",
-            startedAt=self.started_ns,
-            finishedAt=self.finished_ns,
-        )
-
-    def restart_wait_ns(self, now: int) -> int | None:
-        """How long to wait before the restart that the policy asks for; None: no restart."""
-        policy = self._pod.pod.spec.restartPolicy
-        if policy == "Never" or (policy == "OnFailure" and self.exit_code == 0):
-            return None
-        times = self._pod.timing.kubelet
-        if self.finished_ns - self.started_ns > 2 * times.crash_backoff_max_ns:
-            self._backoff_ns = 0
-        wait_ns = max(0, self.finished_ns + self._backoff_ns - now) if self._backoff_ns else 0
-        self._backoff_ns = min(max(times.crash_backoff_ns, 2 * self._backoff_ns), times.crash_backoff_max_ns)
-        self.waiting = "CrashLoopBackOff" if wait_ns else "ContainerCreating"
-        self.restarts += 1
-        return wait_ns
-
-    # ------------------------------------------------------------------ probes
-    def _worker(self, kind: ProbeKind) -> ProbeWorker | None:
-        return next((worker for worker in self.probes if worker.kind is kind), None)
-
-    @property
-    def passed_startup(self) -> bool:
-        """Whether the startup probe, if there is one, has succeeded since the last start."""
-        worker = self._worker(ProbeKind.STARTUP)
-        return worker is None or worker.healthy is True
-
-    @property
-    def ready(self) -> bool:
-        """The container's part of the pod's readiness, as the kubelet sees it."""
-        worker = self._worker(ProbeKind.READINESS)
-        return self.seen_running and self.passed_startup and (worker is None or worker.healthy is True)
-
-    def trigger_readiness(self) -> None:
-        """Ask at once, if readiness is not known yet."""
-        worker = self._worker(ProbeKind.READINESS)
-        if worker is not None and worker.healthy is None:
-            worker.trigger()
-
-    def ask(self, probe: Probe, done: "ProbeDone") -> None:
-        """Run a probe against the container."""
-        timeout_ns = probe.timeoutSeconds * S
-        address, node, prober = self._pod.address, self._pod.node, self._pod.prober
-        if probe.httpGet is not None:
-            action: HTTPGetAction = probe.httpGet
-            port = self._port(action.port)
-            prober.http(node, action.host or address, port, action.path, timeout_ns, done)
-        elif probe.tcpSocket is not None:
-            prober.tcp(node, probe.tcpSocket.host or address, self._port(probe.tcpSocket.port), timeout_ns, done)
-        elif probe.grpc is not None:
-            prober.tcp(node, address, probe.grpc.port, timeout_ns, done)
-        else:
-            command = probe.exec.command if probe.exec is not None else ()
-            prober.exec(node, self.app, command, timeout_ns, done)
-
-    def _port(self, port: int | str) -> int:
-        if isinstance(port, int):
-            return port
-        named = (entry.containerPort for entry in self.spec.ports if entry.name == port)
-        return next(named, int(port) if port.isdigit() else 0)
-
-    def stop_probes(self, keep_readiness: bool) -> None:
-        """The pod is being deleted (readiness goes on) or is over."""
-        for worker in self.probes:
-            if not (keep_readiness and worker.kind is ProbeKind.READINESS):
-                worker.stop()
-
-    # ------------------------------------------------------------------ reporting
     def status(self) -> ContainerStatus:
-        """What the kubelet reports."""
-        if self.seen_running:
-            state = ContainerState(running=ContainerStateRunning(startedAt=self.started_ns))
-        elif self.seen_dead and self._last is not None and not self.waiting:
-            state = ContainerState(terminated=self._last)
-        else:
-            state = ContainerState(waiting=ContainerStateWaiting(reason=self.waiting))
+        """What the pod's status says of it; `waiting_reason` (CrashLoopBackOff) goes before how it ended."""
+        seen = self.seen
+        last = ContainerState()
+        state = _state(seen)
+        if self.waiting_reason and seen.state is RunState.EXITED:
+            state, last = ContainerState(waiting=ContainerStateWaiting(reason=self.waiting_reason)), state
+        elif self.last_exit is not None and self.last_exit.instance < seen.instance:
+            last = _state(self.last_exit)
         return ContainerStatus(
-            name=self.spec.name,
-            image=self.spec.image,
+            name=self.name,
             ready=self.ready,
-            started=self.seen_running and self.passed_startup,
-            restartCount=self.restarts,
+            started=self.started,
+            restartCount=max(0, seen.instance - 1),
             state=state,
-            lastState=ContainerState(terminated=self._last if not state.terminated else None),
+            lastState=last,
+            image=self.spec.image,
+            containerID=f"netsim://{self.name}/{seen.instance}" if seen.instance else "",
         )
 
+
+def _state(seen: Snapshot) -> ContainerState:
+    if seen.state is RunState.RUNNING:
+        return ContainerState(running=ContainerStateRunning(startedAt=seen.started_ns))
+    if seen.state is RunState.WAITING:
+        return ContainerState(waiting=ContainerStateWaiting(reason=seen.reason))
+    ended = ContainerStateTerminated(
+        exitCode=seen.exit_code,
+        reason=seen.reason,
+        startedAt=seen.started_ns,
+        finishedAt=seen.finished_ns,
+    )
+    return ContainerState(terminated=ended)

@@ -1,73 +1,71 @@
-"""Environment variables that tell a container of the Services there are (pkg/kubelet/envvars/envvars.go).
+"""Environment variables that tell a container where the Services are (docker links).
 
-Called by the pod worker when a container starts. Only Services that exist at that moment are in the list: a Service made later stays
-unknown to the container, which is the ordering trap of the tutorials.
+Called by: the kubelet at each container start. Source: pkg/kubelet/envvars/envvars.go and getServiceEnvVarMap in
+pkg/kubelet/kubelet_pods.go. Simplified: a Service's variables are those of the API server at that moment, not of the
+kubelet's slightly older copy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
-from netsim.cluster.objects import Service, ServicePort
+from netsim.cluster.apiserver import ApiServer
+from netsim.cluster.objects import Pod, Service
 
-MASTER = ("default", "kubernetes")
-
-
-def services_for_pod(services: Iterable[Service], namespace: str, service_links: bool) -> list[Service]:
-    """The Services that a pod is told of: those of its namespace (unless `enableServiceLinks: false`), and the API server's."""
-    own: dict[str, Service] = {}
-    for service in services:
-        if service.key == MASTER:
-            own.setdefault(service.metadata.name, service)
-    for service in services:
-        if service_links and service.metadata.namespace == namespace:
-            own[service.metadata.name] = service
-    return list(own.values())
+_MASTER_SERVICE: Final = ("default", "kubernetes")
 
 
-def service_env(services: Iterable[Service]) -> dict[str, str]:
-    """`NAME_SERVICE_HOST`, `NAME_SERVICE_PORT` and the Docker-link style, in upstream's order."""
-    found: dict[str, str] = {}
-    for service in services:
-        if service.spec.clusterIP in ("", "None") or not service.spec.ports:
-            continue
-        found |= _host_and_ports(service)
-        found |= _links(service)
-    return found
+def from_services(services: Iterable[Service]) -> list[tuple[str, str]]:
+    """(name, value) pairs, in kubelet's order: host, port, named ports, then the link style of each port."""
+    return [pair for service in services if _has_address(service) for pair in _of_service(service)]
 
 
-def _variable(name: str) -> str:
+def _has_address(service: Service) -> bool:
+    return service.spec.clusterIP not in ("", "None") and bool(service.spec.ports)
+
+
+def _of_service(service: Service) -> Iterator[tuple[str, str]]:
+    name, spec = _upper(service.metadata.name), service.spec
+    yield f"{name}_SERVICE_HOST", spec.clusterIP
+    yield f"{name}_SERVICE_PORT", str(spec.ports[0].port)
+    for port in spec.ports:
+        if port.name:
+            yield f"{name}_SERVICE_PORT_{_upper(port.name)}", str(port.port)
+    host = f"[{spec.clusterIP}]" if ":" in spec.clusterIP else spec.clusterIP
+    for index, port in enumerate(spec.ports):
+        protocol = port.protocol.lower()
+        url = f"{protocol}://{host}:{port.port}"
+        prefix = f"{name}_PORT_{port.port}_{port.protocol}"
+        if index == 0:
+            yield f"{name}_PORT", url
+        yield prefix, url
+        yield f"{prefix}_PROTO", protocol
+        yield f"{prefix}_PORT", str(port.port)
+        yield f"{prefix}_ADDR", spec.clusterIP
+
+
+def _upper(name: str) -> str:
     return name.replace("-", "_").upper()
 
 
-def _host_and_ports(service: Service) -> dict[str, str]:
-    prefix, spec = _variable(service.metadata.name), service.spec
-    found = {
-        f"{prefix}_SERVICE_HOST": spec.clusterIP,
-        f"{prefix}_SERVICE_PORT": str(spec.ports[0].port),
-    }
-    for port in spec.ports:
-        if port.name:
-            found[f"{prefix}_SERVICE_PORT_{_variable(port.name)}"] = str(port.port)
-    return found
+class ServiceEnvironment:
+    """The variables by namespace, made once per change of the Services and shared by all pods of the namespace."""
 
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+        self._made: dict[tuple[str, bool], dict[str, str]] = {}
+        api.tap(Service, lambda _event: self._made.clear())
 
-def _links(service: Service) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for number, port in enumerate(service.spec.ports):
-        found |= _link(service, port, first=number == 0)
-    return found
+    def of(self, pod: Pod) -> dict[str, str]:
+        """The variables for a container of this pod that starts now; shared, so not to be changed."""
+        key = (pod.metadata.namespace, pod.spec.enableServiceLinks)
+        found = self._made.get(key)
+        if found is None:
+            found = self._made[key] = dict(from_services(self._services(*key)))
+        return found
 
-
-def _link(service: Service, port: ServicePort, first: bool) -> dict[str, str]:
-    address, protocol = service.spec.clusterIP, port.protocol
-    shown = f"[{address}]" if ":" in address else address
-    url = f"{protocol.lower()}://{shown}:{port.port}"
-    name = _variable(service.metadata.name)
-    prefix = f"{name}_PORT_{port.port}_{protocol}"
-    found = {f"{name}_PORT": url} if first else {}
-    found |= {
-        prefix: url,
-        f"{prefix}_PROTO": protocol.lower(),
-        f"{prefix}_PORT": str(port.port),
-        f"{prefix}_ADDR": address,
-    }
-    return found
+    def _services(self, namespace: str, links: bool) -> list[Service]:
+        services = self._api.list(Service, namespace) if links else []
+        master = self._api.get(Service, *_MASTER_SERVICE)
+        if master is not None and not any(service.metadata.name == "kubernetes" for service in services):
+            services.append(master)
+        return services

@@ -1,128 +1,210 @@
-"""Probe workers: one per container and kind of probe (pkg/kubelet/prober/worker.go).
+"""Probe workers: one per container and kind of probe.
 
-Theory of operation. The worker's ticker starts when the pod is taken in and ticks every period, whatever happens; so the time from an
-outside failure to the next probe is uniform over the period. A tick does nothing while the container is not running, within the
-initial delay, or (readiness, liveness) until the startup probe has succeeded; a container that is not running is not ready at once.
-Results of the same kind in a row are counted; the opinion changes when the count reaches the threshold, and any other result
-starts the count anew. A container that is seen running for the first time is probed for readiness at once (manualTriggerCh).
-A failed liveness or startup probe is on hold until the container has been restarted; both end when the pod is being
-deleted, readiness goes on. Sources: F:probe.phase, F:probe.threshold_reset, F:probe.nonrunning_container, F:probe.on_deletion,
-F:probe.manual_trigger.
+Called by: `worker.py`, which starts them with the pod and is told of results. Source: pkg/kubelet/prober/worker.go and
+prober_manager.go (Kubernetes 1.34); timing facts probe.*.
+
+Theory of operation. A worker probes when it starts, then at every tick of a fixed-period ticker; only if the kubelet
+itself started less than a period ago does it first sleep a random part of the period. While a probe is under way the
+ticker can remember one tick. A manual trigger (the pod's status was computed and the container is not ready yet)
+probes at once and restarts the ticker, so that a new container's probes run from the moment it was seen to run.
+
+A result counts after it has come `threshold` times in a row; a run of the other result starts the count anew.
+
+==========  ============  ==========================================================================
+kind        before first  special
+==========  ============  ==========================================================================
+readiness   Failure       goes on while the pod terminates
+liveness    Success       Failure: the container is killed, probing waits for its successor;
+                          deletion of the pod: Success, and the worker ends
+startup     Unknown       others wait for its Success; then it rests; Failure and deletion as liveness
+==========  ============  ==========================================================================
+
+A container that does not run is not ready at once, without any threshold.
 """
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING
+from random import Random
+from typing import Protocol
 
+from netsim.cluster.kubelet.container import ContainerRun, RunState
 from netsim.cluster.objects import Probe
-from netsim.engine import S
-
-if TYPE_CHECKING:
-    from netsim.cluster.kubelet.container import ContainerRun
-    from netsim.engine import Call, Engine
+from netsim.engine import Call, Engine, S
 
 
 class ProbeKind(Enum):
-    """Which probe of a container."""
+    """What a probe decides."""
 
     READINESS = "readiness"
     LIVENESS = "liveness"
     STARTUP = "startup"
 
 
-class ProbeWorker:
-    """Runs one probe and keeps its opinion: `healthy` is None until there is one."""
+class Result(Enum):
+    """The state of a probe."""
 
-    __slots__ = (
-        "_asking",
-        "_call",
-        "_container",
-        "_engine",
-        "_generation",
-        "_in_a_row",
-        "_last",
-        "_on_change",
-        "_on_hold",
-        "_ticked",
-        "healthy",
-        "kind",
-        "probe",
-    )
+    SUCCESS = "Success"
+    FAILURE = "Failure"
+    UNKNOWN = "Unknown"
+
+
+_INITIAL = {
+    ProbeKind.READINESS: Result.FAILURE,
+    ProbeKind.LIVENESS: Result.SUCCESS,
+    ProbeKind.STARTUP: Result.UNKNOWN,
+}
+
+RunProbe = Callable[[ContainerRun, Probe, Callable[[bool, str], None]], None]
+
+
+class ProbedPod(Protocol):
+    """What a worker needs of its pod."""
+
+    @property
+    def deleting(self) -> bool:
+        """Whether the pod has a deletionTimestamp, as far as the kubelet knows."""
+
+    def probe_result(self, container: ContainerRun, kind: ProbeKind, result: Result) -> None:
+        """A probe's state has changed."""
+
+
+class ProbeWorker:
+    """One probe of one container."""
 
     def __init__(
         self,
-        engine: "Engine",
+        engine: Engine,
+        pod: ProbedPod,
+        container: ContainerRun,
         kind: ProbeKind,
         probe: Probe,
-        container: "ContainerRun",
-        on_change: Callable[["ProbeWorker"], None],
+        run: RunProbe,
     ) -> None:
         self._engine = engine
-        self.kind = kind
-        self.probe = probe
+        self._pod = pod
         self._container = container
-        self._on_change = on_change
-        self.healthy: bool | None = None
-        self._generation = 0  # which start of the container the counts belong to
-        self._last: bool | None = None
-        self._in_a_row = 0
+        self._probe = probe
+        self._run = run
+        self._period_ns = probe.periodSeconds * S
+        self._ticker: Call | None = None
+        self._asleep = True
+        self._in_flight = False
+        self._tick_waits = False
+        self._trigger_waits = False
+        self._stopped = False
         self._on_hold = False
-        self._asking = False
-        self._ticked = False
-        self._call: Call | None = engine.call_later(probe.periodSeconds * S, self._tick)
+        self._instance = 0
+        self._last: Result | None = None
+        self._run_length = 0
+        self.kind = kind
+        self.result = _INITIAL[kind]
 
-    def stop(self) -> None:
-        """The pod is going or gone."""
-        if self._call is not None:
-            self._call.cancel()
-        self._call = None
+    # ------------------------------------------------------------------------------------------------ rhythm
+    def start(self, kubelet_age_ns: int, random: Random) -> None:
+        """Begin; `kubelet_age_ns` is how long the kubelet has been running."""
+        sleep_ns = 0
+        if self._period_ns > kubelet_age_ns:
+            sleep_ns = int(random.random() * self._period_ns)
+        self._ticker = self._engine.call_later(sleep_ns, self._awake)
 
-    def container_started(self) -> None:
-        """A new container runs: forget what was known of its predecessor."""
-        self._generation += 1
-        self.healthy, self._last, self._in_a_row, self._on_hold, self._asking = None, None, 0, False, False
+    def _awake(self) -> None:
+        self._asleep = False
+        self._restart_ticker()
+        self._probe_once()
 
-    def trigger(self) -> None:
-        """Probe now, besides the ticks (a started container without a readiness result)."""
-        if self._call is not None:
-            self._run()
+    def _restart_ticker(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self._ticker = self._engine.call_later(self._period_ns, self._tick)
 
     def _tick(self) -> None:
-        self._call = self._engine.call_later(self.probe.periodSeconds * S, self._tick)
-        if self._asking:
-            self._ticked = True  # the ticker's channel holds one tick; it is taken up when the probe returns
+        self._ticker = self._engine.call_later(self._period_ns, self._tick)
+        if self._in_flight:
+            self._tick_waits = True
         else:
-            self._run()
+            self._probe_once()
 
-    def _run(self) -> None:
-        container = self._container
-        if not container.seen_running or self._on_hold or self._asking:
+    def trigger(self) -> None:
+        """Probe now, or as soon as the present probe is over."""
+        if self._stopped:
             return
-        if self._engine.now - container.started_ns < self.probe.initialDelaySeconds * S:
+        if self._in_flight or self._asleep:
+            self._trigger_waits = True
             return
-        if container.passed_startup == (self.kind is ProbeKind.STARTUP):
-            return
-        self._asking = True
-        generation = self._generation
-        container.ask(self.probe, lambda success: self._answered(generation, success))
+        self._restart_ticker()
+        self._probe_once()
 
-    def _answered(self, generation: int, success: bool) -> None:
-        if generation != self._generation or self._call is None:
-            return
-        self._asking = False
-        self._count(success)
-        if self._ticked:
-            self._ticked = False
-            self._run()
+    def stop(self) -> None:
+        """No further probes."""
+        self._stopped = True
+        if self._ticker is not None:
+            self._ticker.cancel()
 
-    def _count(self, success: bool) -> None:
-        self._in_a_row = self._in_a_row + 1 if success == self._last else 1
-        self._last = success
-        threshold = self.probe.successThreshold if success else self.probe.failureThreshold
-        if self._in_a_row < threshold:
+    def _idle(self) -> None:
+        """Between two probes: a trigger or a tick may have come meanwhile."""
+        if self._stopped:
             return
-        if not success and self.kind is not ProbeKind.READINESS:
-            self._on_hold, self._in_a_row = True, 0
-        if success != self.healthy:
-            self.healthy = success
-            self._on_change(self)
+        if self._trigger_waits:
+            self._trigger_waits = False
+            self.trigger()
+        elif self._tick_waits:
+            self._tick_waits = False
+            self._probe_once()
+
+    def succeeded(self, instance: int) -> bool:
+        """Whether the probe's state is Success for this instance of the container."""
+        return self.result is Result.SUCCESS and self._instance == instance
+
+    # ------------------------------------------------------------------------------------------------ one probe
+    def _probe_once(self) -> None:
+        self._in_flight = True  # also while deciding: what a new result triggers has to wait
+        if self._may_probe():
+            self._run(self._container, self._probe, self._done)
+        else:
+            self._in_flight = False
+            self._idle()
+
+    def _may_probe(self) -> bool:
+        """Whether there is anything to probe; sets the result where that is already decided."""
+        seen = self._container.seen
+        if not seen.instance:
+            return False
+        if seen.instance != self._instance:
+            self._instance = seen.instance
+            self._on_hold = False
+            self._set(_INITIAL[self.kind])
+        if self._on_hold:
+            return False
+        if seen.state is not RunState.RUNNING:
+            self._set(Result.FAILURE)
+            return False
+        if self._pod.deleting and self.kind is not ProbeKind.READINESS:
+            self._set(Result.SUCCESS)
+            self.stop()
+            return False
+        if (self._engine.now - seen.started_ns) // S < self._probe.initialDelaySeconds:
+            return False
+        return self._container.started != (self.kind is ProbeKind.STARTUP)
+
+    def _done(self, ok: bool, _why: str) -> None:
+        self._in_flight = False
+        if self._stopped:
+            return
+        self._count(Result.SUCCESS if ok else Result.FAILURE)
+        self._idle()
+
+    def _count(self, result: Result) -> None:
+        self._run_length = self._run_length + 1 if result is self._last else 1
+        self._last = result
+        failed = result is Result.FAILURE
+        if self._run_length < (self._probe.failureThreshold if failed else self._probe.successThreshold):
+            return
+        if failed and self.kind is not ProbeKind.READINESS:
+            self._on_hold = True
+            self._run_length = 0
+        self._set(result)
+
+    def _set(self, result: Result) -> None:
+        if result is not self.result:
+            self.result = result
+            self._pod.probe_result(self._container, self.kind, result)

@@ -1,118 +1,151 @@
-"""What the kubelet reports about a pod, and the writing of it (pkg/kubelet/status/status_manager.go, status/generate.go).
+"""The status manager: what the kubelet reports about its pods, and when it gets through.
 
-A report is written when it differs from the last one; while a write is under way, later changes wait and travel together. The Ready
-condition is ContainersReady and all readiness gates.
+Called by: `worker.py` (a pod's status has changed), `kubelet.py` (a watch shows another status than ours).
+Source: pkg/kubelet/status/status_manager.go; timing facts kubelet.statusSyncFallback, kubelet.kubeAPIQPS.
+
+A change is written at once, but only one write of the node is under way at a time. If somebody else (the node lifecycle
+controller) has changed a pod's Ready condition, the next 10-second round writes ours again. When a pod has ended and is
+to be deleted, its last status is followed by the deletion of the object.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections import deque
+from functools import partial
+from typing import Final
 
-from netsim.cluster.controllers.pods import with_condition
-from netsim.cluster.objects import Condition, Pod, PodIP, PodStatus, evolve
+from netsim.cluster.apiserver import Key
+from netsim.cluster.client import ApiClient
+from netsim.cluster.errors import ApiError
+from netsim.cluster.objects import Condition, Pod, PodStatus, evolve
+from netsim.cluster.records import Recorder
+from netsim.cluster.timing import KubeletTiming
+from netsim.engine import Engine
 
-if TYPE_CHECKING:
-    from netsim.cluster.client import ApiClient
-    from netsim.cluster.errors import ApiError
-    from netsim.cluster.kubelet.container import ContainerRun
-    from netsim.cluster.records import Recorder
-
-
-def phase_of(pod: Pod, containers: Sequence["ContainerRun"]) -> str:
-    """Pending, Running, Succeeded or Failed (getPhase)."""
-    if all(container.seen_dead and not container.waiting for container in containers):
-        return "Failed" if any(container.exit_code for container in containers) else "Succeeded"
-    started = (container.seen_running or container.restarts or container.seen_dead for container in containers)
-    return "Running" if all(started) else "Pending"
+# The conditions that the kubelet owns; others (PodScheduled, readiness gates) are left as they are.
+OWNED: Final = ("Initialized", "Ready", "ContainersReady", "PodReadyToStartContainers")
 
 
-def status_of(
-    pod: Pod, containers: Sequence["ContainerRun"], address: str, host_address: str, now: int
-) -> PodStatus:
-    """The status as of now; transition times are those of `pod`'s conditions where nothing changed."""
-    ready = all(container.ready for container in containers)
-    gates = all(_is_true(pod, gate.conditionType) for gate in pod.spec.readinessGates)
-    status = pod.status.model_copy(
-        update={
-            "phase": phase_of(pod, containers),
-            "podIP": address,
-            "podIPs": (PodIP(ip=address),) if address else (),
-            "hostIP": host_address,
-            "hostIPs": (PodIP(ip=host_address),),
-            "startTime": pod.status.startTime or now,
-            "containerStatuses": tuple(container.status() for container in containers),
-        }
-    )
-    for kind, value in (("Initialized", True), ("ContainersReady", ready), ("Ready", ready and gates)):
-        condition = Condition(type=kind, status="True" if value else "False", lastTransitionTime=now)
-        status = with_condition(status, condition)
-    return status
+class StatusManager:
+    """The reports of one node."""
 
-
-def _is_true(pod: Pod, kind: str) -> bool:
-    condition = pod.status.condition(kind)
-    return condition is not None and condition.status == "True"
-
-
-class StatusWriter:
-    """Writes one pod's status, at most one request at a time."""
-
-    def __init__(self, client: "ApiClient", record: "Recorder", node: str, build: Callable[[Pod], PodStatus]) -> None:
+    def __init__(
+        self, engine: Engine, client: ApiClient, timing: KubeletTiming, record: Recorder, node: str
+    ) -> None:
+        self._engine = engine
         self._client = client
+        self._timing = timing
         self._record = record
         self._node = node
-        self._build = build
-        self._pod: Pod | None = None
-        self._busy = False
-        self._again = False
-        self._stopped = False
-        self.written: PodStatus | None = None
+        self._phase_ns = int(engine.stream(f"kubelet/{node}/status").random() * timing.status_sync_ns)
+        self._statuses: dict[str, tuple[Pod, PodStatus]] = {}
+        self._line: deque[str] = deque()
+        self._dirty: dict[str, None] = {}
+        self._ended: dict[str, None] = {}
+        self._writing = False
+        self._round_planned = False
 
-    def write(self, pod: Pod) -> None:
-        """Report the present state of the pod."""
-        self._pod = pod
-        if self._busy:
-            self._again = True
-        elif not self._stopped:
-            self._submit()
+    def set(self, pod: Pod, status: PodStatus) -> None:
+        """The pod's status is now this; write it if it is news."""
+        known = self._statuses.get(pod.metadata.uid)
+        self._statuses[pod.metadata.uid] = (pod, status)
+        if known is None or known[1] != status:
+            self._enqueue(pod.metadata.uid)
 
-    def stop(self) -> None:
-        """The pod is gone."""
-        self._stopped = True
+    def finish(self, pod: Pod) -> None:
+        """The pod has ended and its sandbox is gone: delete the object after the last status."""
+        self._ended[pod.metadata.uid] = None
+        self._enqueue(pod.metadata.uid)
 
-    def _submit(self) -> None:
-        assert self._pod is not None
-        self._busy, self._again = True, False
-        pod = self._pod
-        status = self._build(pod)
-        if self.written is not None and status == self.written:
-            self._busy = False
+    def forget(self, uid: str) -> None:
+        """The pod's object is gone."""
+        self._statuses.pop(uid, None)
+        self._ended.pop(uid, None)
+
+    def reconcile(self, seen: Pod) -> None:
+        """A watch shows the pod: if its Ready condition is not ours, write ours in the next round."""
+        known = self._statuses.get(seen.metadata.uid)
+        if known is None or known[1].is_ready == seen.status.is_ready or seen.metadata.uid in self._dirty:
             return
+        if not self._round_planned:
+            self._round_planned = True
+            period = self._timing.status_sync_ns
+            wait_ns = period - (self._engine.now - self._phase_ns) % period
+            self._engine.call_later(wait_ns, self._round)
+
+    def _round(self) -> None:
+        self._round_planned = False
+        for uid, (pod, status) in self._statuses.items():
+            stored = self._client.api.get(Pod, *pod.key)
+            if (
+                stored is not None
+                and stored.metadata.uid == uid
+                and stored.status.is_ready != status.is_ready
+            ):
+                self._enqueue(uid)
+
+    # ------------------------------------------------------------------------------------------------ writing
+    def _enqueue(self, uid: str) -> None:
+        if uid not in self._dirty:
+            self._dirty[uid] = None
+            self._line.append(uid)
+        self._next()
+
+    def _next(self) -> None:
+        if self._writing or not self._line:
+            return
+        uid = self._line.popleft()
+        del self._dirty[uid]
+        if uid not in self._statuses:
+            self._next()
+            return
+        self._writing = True
+        pod, status = self._statuses[uid]
+        self._client.submit(partial(self._write, pod, status), partial(self._written, uid))
+
+    def _write(self, pod: Pod, status: PodStatus) -> Pod:
+        before: list[bool] = []
 
         def change(current: Pod) -> Pod:
-            return evolve(current, status=_merged(current.status, status))
+            before.append(current.status.is_ready)
+            merged = merge(current.status, status)
+            return current if merged == current.status else evolve(current, status=merged)
 
-        api = self._client.api
-        self._client.submit(lambda: api.patch(Pod, *pod.key, change, pod.metadata.uid), self._done(status))
+        stored = self._client.api.patch(Pod, *pod.key, change, pod.metadata.uid)
+        if before[0] != stored.status.is_ready:
+            ready = str(stored.status.is_ready)
+            self._record.about(
+                stored,
+                "PodStatusWritten",
+                self._node,
+                ready=ready,
+                pod_ip=stored.status.podIP,
+                writer="kubelet",
+            )
+        return stored
 
-    def _done(self, status: PodStatus) -> Callable[[Pod | None, "ApiError | None"], None]:
-        def done(stored: Pod | None, _error: "ApiError | None") -> None:
-            self._busy = False
-            if stored is not None:
-                before = self.written.is_ready if self.written is not None else False
-                self.written = status
-                if before != status.is_ready:
-                    word = str(status.is_ready)
-                    self._record.about(
-                        stored, "PodStatusWritten", self._node, ready=word, pod_ip=status.podIP, writer="kubelet"
-                    )
-            if self._again and not self._stopped:
-                self._submit()
+    def _written(self, uid: str, _stored: Pod | None, error: ApiError | None) -> None:
+        self._writing = False
+        if error is not None:  # the pod is gone, or another one has its name
+            self.forget(uid)
+        elif uid in self._ended and uid not in self._dirty:
+            pod = self._statuses[uid][0]
+            delete = partial(self._client.api.delete, Pod, *pod.key, 0, uid)
+            self._client.submit(delete)
+        self._next()
 
-        return done
+    def key_of(self, uid: str) -> Key | None:
+        """Namespace and name of a pod that is known."""
+        known = self._statuses.get(uid)
+        return known[0].key if known else None
 
 
-def _merged(stored: PodStatus, mine: PodStatus) -> PodStatus:
-    """The kubelet owns its conditions; others' (readiness gates, PodScheduled) stay."""
-    own = {condition.type for condition in mine.conditions}
-    others = tuple(condition for condition in stored.conditions if condition.type not in own)
-    return mine.model_copy(update={"conditions": (*others, *mine.conditions)})
+def merge(stored: PodStatus, ours: PodStatus) -> PodStatus:
+    """Our status over the stored one; conditions of others stay, and the time of a condition that did not change."""
+    kept = tuple(entry for entry in stored.conditions if entry.type not in OWNED)
+    mine = tuple(_keep_time(stored.condition(entry.type), entry) for entry in ours.conditions)
+    return ours.model_copy(update={"conditions": (*kept, *mine), "qosClass": stored.qosClass})
+
+
+def _keep_time(before: Condition | None, now: Condition) -> Condition:
+    if before is None or before.status != now.status:
+        return now
+    return now.model_copy(update={"lastTransitionTime": before.lastTransitionTime})

@@ -204,6 +204,14 @@ def _probabilities(config: pytest.Config) -> list[Any]:
     return list(data["probability"].items()) if data else []
 
 
+def _conntrack(config: pytest.Config) -> list[Any]:
+    return [
+        pytest.param(c, id=c["id"])
+        for c in _load(config, "conntrack.json")
+        if "entries" in c and "objects" in c
+    ]
+
+
 SOURCES: dict[tuple[str, ...], Callable[[pytest.Config], list[Any]]] = {
     ("case", "flow"): _flows,
     ("device_case", "device_flow"): _device_flows,
@@ -212,6 +220,7 @@ SOURCES: dict[tuple[str, ...], Callable[[pytest.Config], list[Any]]] = {
     ("snippet",): _named("rules.json", "snippets"),
     ("count", "text"): _probabilities,
     ("topology",): _named("topology.json"),
+    ("conntrack_case",): _conntrack,
 }
 
 

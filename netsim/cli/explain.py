@@ -1,0 +1,46 @@
+"""`netsim explain TOPOLOGY --from pod/NAME --to URL`: follow one request through every hook, rule, rewrite and link.
+
+Called by: `main`. The journey goes to stdout: the DNS query and its answer, the connection, the request, the response, the close, packet
+by packet, with times counted from the start of the request.
+"""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Form(StrEnum):
+    """How to print."""
+
+    TEXT = "text"
+    MERMAID = "mermaid"
+
+
+def explain(
+    file: Annotated[Path, typer.Argument(help="Topology (or experiment) file.", show_default=False)],
+    source: Annotated[str, typer.Option("--from", help="Who asks: pod/NAME, node/NAME or external/NAME.")],
+    target: Annotated[str, typer.Option("--to", help="What is asked for: a URL such as http://my-nginx/, or ping://ADDRESS.")],
+    seed: Annotated[int, typer.Option(help="Which of the possible runs.", min=0)] = 1,
+    timeout: Annotated[str, typer.Option(help="How long the client waits.")] = "5s",
+    arp: Annotated[bool, typer.Option(help="Show ARP frames too.")] = False,
+    output: Annotated[Form, typer.Option("--output", "-o", help="How to print the journey.")] = Form.TEXT,
+) -> int:
+    """Follow one request, packet by packet, there and back."""
+    from netsim.engine import parse_duration
+    from netsim.experiment.cluster import Cluster
+    from netsim.experiment.errors import SpecErrors  # noqa: F401 - raised by load, handled in main
+    from netsim.experiment.loader import ExperimentBundle, load
+
+    loaded = load(file)
+    topology = loaded.topology if isinstance(loaded, ExperimentBundle) else loaded
+    try:
+        cluster = Cluster(topology, seed)
+        explained = cluster.explain(source, target, timeout_ns=parse_duration(timeout), arp=arp)
+    except (LookupError, ValueError) as error:
+        print(f"netsim explain: {error.args[0]}", file=sys.stderr)
+        return 2
+    print(explained.journey.mermaid() if output is Form.MERMAID else explained.text(), end="")
+    return 0

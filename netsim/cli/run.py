@@ -1,0 +1,36 @@
+"""`netsim run EXPERIMENT`: run it, print the report, keep the results in a folder.
+
+Called by: `main`. The report goes to stdout, progress and the place of the results to stderr. Exit code 0, or 1 when a check failed.
+An interrupted run leaves no results: the folder appears complete or not at all.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def run(
+    file: Annotated[Path, typer.Argument(help="Experiment file.", show_default=False)],
+    seed: Annotated[int | None, typer.Option(help="Instead of the experiment's own.", min=0)] = None,
+    replications: Annotated[int | None, typer.Option(help="Instead of the experiment's own.", min=1)] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; 0: one per processor.", min=0)] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the results go.", show_default="results/NAME")
+    ] = None,
+    figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no remarks.")] = False,
+) -> int:
+    """Run an experiment and print load split, failover budget and checks."""
+    from netsim.cli.progress import progress_bar
+    from netsim.experiment.api import load
+
+    experiment = load(file)
+    with progress_bar(f"running {experiment.name}", quiet) as progress:
+        results = experiment.run(seed=seed, replications=replications, jobs=jobs, progress=progress)
+    print(results.text(), end="")
+    folder = results.write(out or Path("results") / experiment.name, figures=figures)
+    if not quiet:
+        print(f"results in {folder}/", file=sys.stderr)
+    return 0 if results.passed else 1

@@ -1,0 +1,256 @@
+"""The control plane, assembled: API server, controllers, scheduler, and on every node a kubelet and a kube-proxy.
+
+Called by: `experiment/build.py` (which hands in the outside world) and the fault injector. The control plane never sees
+a packet: sandboxes, processes and probes are behind `runtime.py`, rules behind the dataplane.
+
+::
+
+    plane = ControlPlane(engine, timing, nodes, Outside(runtime, prober, resolv_conf, namespaces, dataplane))
+    plane.apply(manifests)
+    plane.start()
+    while not plane.settled(): engine.run(engine.now + 100 * MS)
+
+Simplified: the API server, the scheduler and the controllers survive the crash of any node, as in a cluster with
+several control-plane nodes, and lose no time to a leader election (15 s, timing facts kcm.leaderElection).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netsim.cluster import settling
+from netsim.cluster.apiserver import ApiServer
+from netsim.cluster.controllers.context import ControllerContext
+from netsim.cluster.controllers.deployment import DeploymentController
+from netsim.cluster.controllers.endpointslice import EndpointSliceController
+from netsim.cluster.controllers.garbage import GarbageCollector
+from netsim.cluster.controllers.mirroring import MirroringController
+from netsim.cluster.controllers.nodelifecycle import NodeLifecycleController
+from netsim.cluster.controllers.podgc import PodGarbageCollector
+from netsim.cluster.controllers.replicaset import ReplicaSetController
+from netsim.cluster.controllers.scheduler import Scheduler
+from netsim.cluster.controllers.taint_eviction import TaintEvictionController
+from netsim.cluster.defaults import system_objects
+from netsim.cluster.informer import Informers
+from netsim.cluster.ipam import PodRange
+from netsim.cluster.kubelet.envvars import ServiceEnvironment
+from netsim.cluster.kubelet.kubelet import Kubelet, KubeletContext, ResolvConfOf
+from netsim.cluster.kubeproxy import KubeProxy
+from netsim.cluster.objects import ApiObject, EndpointSlice, Namespace, ObjectMeta, Pod, Service, evolve
+from netsim.cluster.proxy_table import Translator
+from netsim.cluster.records import Recorder
+from netsim.cluster.runtime import NodeConfig, PodRuntime, Prober
+from netsim.cluster.timing import Timing
+from netsim.cluster.watch import WatchEvent
+from netsim.engine import Engine, S
+
+if TYPE_CHECKING:
+    from netsim.dataplane.base import NodeDataplane
+    from netsim.kernel.netns import Namespace as NetworkNamespace
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """What the control plane acts on. `namespaces` are the nodes' network namespaces by name; `dataplane(node)` makes the
+    node's part of the service dataplane, anew for each kube-proxy process."""
+
+    runtime: PodRuntime
+    prober: Prober
+    resolv_conf: ResolvConfOf
+    namespaces: "Mapping[str, NetworkNamespace]"
+    dataplane: "Callable[[str], NodeDataplane[NetworkNamespace]]"
+
+
+class ControlPlane:
+    """All components of a cluster. `kubelets` and `proxies` are by node name; `nodes` are the nodes as configured."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        timing: Timing,
+        nodes: Sequence[NodeConfig],
+        outside: Outside,
+        service_subnet: str = "10.96.0.0/16",
+    ) -> None:
+        self.engine = engine
+        self.timing = timing
+        self.nodes: dict[str, NodeConfig] = {node.name: node for node in nodes}
+        self.api = ApiServer(engine, timing, service_subnet)
+        self._outside = outside
+        self._record = Recorder(engine, "kube-apiserver")
+        self.api.tap(Pod, self._tell_deletion)
+        for made in system_objects(service_subnet, nodes):
+            self.api.create(made)
+        self._addresses = {node.name: PodRange(node.pod_cidr) for node in nodes}
+        environment = ServiceEnvironment(self.api)
+        self._context = KubeletContext(
+            engine, self.api, timing, outside.runtime, outside.prober, environment, outside.resolv_conf
+        )
+        self.kubelets = {name: self._kubelet(name) for name in self.nodes}
+        translator = Translator()
+        self.proxies = {name: self._proxy(name, translator) for name in self.nodes}
+        self._controllers: list[Any] = []
+
+    def _kubelet(self, node: str) -> Kubelet:
+        return Kubelet(self._context, self.nodes[node], self._addresses[node])
+
+    def _proxy(self, node: str, translator: Translator) -> KubeProxy:
+        outside = self._outside
+        return KubeProxy(
+            self.engine,
+            self.api,
+            self.timing,
+            node,
+            outside.namespaces[node],
+            lambda: outside.dataplane(node),
+            translator,
+        )
+
+    # ------------------------------------------------------------------------------------------------ life
+    def apply(self, objects: Iterable[ApiObject]) -> None:
+        """`kubectl apply`: create objects, or change the spec of those that exist. Namespaces that are missing are made.
+
+        Raises InvalidError (a ClusterIP or node port that is taken or out of range).
+        """
+        given = list(objects)
+        named = [item for item in given if isinstance(item, Namespace)]
+        for item in (*named, *(item for item in given if not isinstance(item, Namespace))):
+            self._ensure_namespace(item)
+            namespace = (item.metadata.namespace or "default") if item.NAMESPACED else ""
+            stored = self.api.get(item.kind, namespace, item.metadata.name)
+            if stored is None:
+                self.api.create(item)
+            else:
+                self.api.update(_applied(stored, item))
+
+    def _ensure_namespace(self, item: ApiObject) -> None:
+        namespace = item.metadata.namespace
+        if item.NAMESPACED and namespace and self.api.get(Namespace, "", namespace) is None:
+            self.api.create(Namespace(metadata=ObjectMeta(name=namespace)))
+
+    def start(self) -> None:
+        """Start every component."""
+        self._start_controllers()
+        for kubelet in self.kubelets.values():
+            kubelet.start()
+        for proxy in self.proxies.values():
+            proxy.start()
+
+    def _start_controllers(self) -> None:
+        informers = Informers(self.api, "kube-controller-manager")
+        context = ControllerContext(self.engine, self.api, self.timing, informers)
+        lifecycle, collector = NodeLifecycleController(context), PodGarbageCollector(context)
+        self._controllers = [
+            DeploymentController(context),
+            ReplicaSetController(context),
+            EndpointSliceController(context),
+            MirroringController(context),
+            GarbageCollector(context),
+            Scheduler(self.engine, self.api, self.timing),
+            lifecycle,
+            collector,
+        ]
+        if self.timing.node_failure.eviction == "taint":
+            self._controllers.append(TaintEvictionController(context))
+        lifecycle.start()
+        collector.start()
+
+    # ------------------------------------------------------------------------------------------------ state
+    def settled(self) -> bool:
+        """Whether everything runs that should, and every kube-proxy has rules for it."""
+        return next(self._reasons(), None) is None
+
+    def unsettled(self) -> list[str]:
+        """Why not, in words; empty when settled."""
+        return list(self._reasons())
+
+    def _reasons(self) -> Iterable[str] | Any:
+        for name, kubelet in self.kubelets.items():
+            if kubelet.alive and not kubelet.heartbeat.registered:
+                yield f"Node {name} has not registered yet"
+        yield from settling.workloads(self.api)
+        yield from settling.endpoints(self.api)
+        if not (self.api.log(Service).drained and self.api.log(EndpointSlice).drained):
+            yield "not every watch has delivered the last change of Services and EndpointSlices"
+        for name, proxy in self.proxies.items():
+            if proxy.running and not proxy.idle:
+                yield f"kube-proxy on {name} has rules to write"
+
+    def _tell_deletion(self, event: WatchEvent[Pod]) -> None:
+        pod = event.object
+        if event.type == "DELETED":
+            self._record.about(pod, "PodDeleted", pod.spec.nodeName, pod_ip=pod.status.podIP)
+        elif pod.metadata.deletionTimestamp and event.old and not event.old.metadata.deletionTimestamp:
+            grace = str(pod.metadata.deletionGracePeriodSeconds)
+            ip = pod.status.podIP
+            self._record.about(pod, "PodTerminating", pod.spec.nodeName, pod_ip=ip, grace_seconds=grace)
+
+    # ------------------------------------------------------------------------------------------------ faults
+    def kill_container(self, pod: Pod, container: str = "") -> None:
+        """SIGKILL the processes of a pod's containers (or of one); the kubelet finds out by itself."""
+        worker = self.kubelets[pod.spec.nodeName].worker_of(pod) if pod.spec.nodeName else None
+        if worker is not None:
+            worker.kill(container)
+
+    def delete_pod(self, pod: Pod, grace_ns: int | None = None) -> None:
+        """`kubectl delete pod`: with the pod's own grace period, or another one; 0 is `--force`."""
+        stored = self.api.get(Pod, *pod.key)
+        if stored is not None and stored.metadata.uid == pod.metadata.uid:
+            grace = None if grace_ns is None else -(-grace_ns // S)
+            self.api.delete(Pod, *pod.key, grace)
+
+    def crash_node(self, node: str) -> None:
+        """A node loses power: its kubelet, its kube-proxy and its containers end, and nobody is told."""
+        self.proxies[node].stop()
+        self.kubelets[node].crash()
+
+    def restore_node(self, node: str) -> None:
+        """A crashed node boots again (its host must be up): its pods are run anew, with new addresses."""
+        old = self.kubelets[node]
+        if old.alive:
+            return
+        old.discard()
+        self.kubelets[node] = self._kubelet(node)
+        self.kubelets[node].start()
+        self.proxies[node].start()
+
+    def disconnect_node(self, node: str) -> None:
+        """A node cannot reach the API server any more (its link is down): nothing is heard of it, nor by it."""
+        self.kubelets[node].disconnect()
+        self.proxies[node].disconnect()
+
+    def reconnect_node(self, node: str) -> None:
+        """It can again: what it missed arrives, and it reports."""
+        self.kubelets[node].reconnect()
+        self.proxies[node].reconnect()
+
+
+def _applied(stored: ApiObject, given: ApiObject) -> ApiObject:
+    """The stored object with the given spec, labels and annotations; what the server allocated stays."""
+    meta = {"metadata.labels": given.metadata.labels, "metadata.annotations": given.metadata.annotations}
+    content = {
+        name: getattr(given, name)
+        for name in type(given).model_fields
+        if name not in ("apiVersion", "kind", "metadata", "status")
+    }
+    if isinstance(stored, Service) and isinstance(given, Service):
+        content["spec"] = _keep_allocated(stored, given)
+    return evolve(stored, {**meta, **content})
+
+
+def _keep_allocated(stored: Service, given: Service) -> Any:
+    old, new = stored.spec, given.spec
+    numbers = {(port.port, port.protocol): port.nodePort for port in old.ports}
+    ports = tuple(
+        port if port.nodePort else evolve(port, nodePort=numbers.get((port.port, port.protocol), 0))
+        for port in new.ports
+    )
+    return evolve(
+        new,
+        clusterIP=new.clusterIP or old.clusterIP,
+        clusterIPs=new.clusterIPs or old.clusterIPs,
+        ipFamilies=new.ipFamilies or old.ipFamilies,
+        externalTrafficPolicy=new.externalTrafficPolicy or old.externalTrafficPolicy,
+        healthCheckNodePort=new.healthCheckNodePort or old.healthCheckNodePort,
+        ports=ports,
+    )

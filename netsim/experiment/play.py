@@ -1,0 +1,137 @@
+"""Playing an experiment on a cluster: boot, load, faults, end; what was recorded comes back as plain data.
+
+Called by `run.py`, once per replication. The cluster boots from time 0 until everything is up; the next whole second is the experiment's zero.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from netsim.engine import S
+from netsim.experiment.backends import Backends
+from netsim.fabric.link import Netem
+from netsim.measure.collect import Recorder, Recording
+from netsim.workload.containers import ServerRule
+from netsim.workload.faults import FaultInjector, FaultPlan
+from netsim.workload.http_server import ServerSpec
+from netsim.workload.load import LoadGenerator, LoadSpec
+
+if TYPE_CHECKING:
+    from netsim.experiment.cluster import Cluster
+    from netsim.experiment.spec_experiment import ExperimentSpec, Fault, Load, Server
+    from netsim.fabric.host import Host
+
+
+def play(
+    cluster: "Cluster",
+    spec: "ExperimentSpec",
+    replication: int,
+    progress: Callable[[int], None],
+    steps: int,
+) -> Recording:
+    """Run one replication. `progress(simulated_ns)` is called up to `steps` times."""
+    recorder = Recorder(cluster.engine.bus)
+    cluster.containers.rules += [server_rule(server) for server in spec.servers]
+    epoch_ns = recorder.epoch_ns = cluster.settle()
+    generators = start_loads(cluster, spec.load, epoch_ns)
+    injector = FaultInjector(cluster.engine, cluster.fabric, cluster.control_plane, cluster.containers)
+    injector.schedule([fault_plan(fault) for fault in spec.faults], epoch_ns)
+    for step in range(1, steps + 1):
+        cluster.engine.run(epoch_ns + spec.duration_ns * step // steps)
+        progress(spec.duration_ns * step // steps)
+    for generator in generators:
+        generator.stop(cluster.engine.now)
+    recorder.stop()
+    return recorder.recording(replication, cluster.engine.now, cluster.books(), cluster.counters())
+
+
+def start_loads(cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int) -> list[LoadGenerator]:
+    """One generator per load and client host."""
+    backends = Backends(cluster)
+    made = []
+    for load in loads:
+        hosts = cluster.select_hosts(load.from_)
+        for host in hosts:
+            generator = LoadGenerator(
+                host, load_spec(load, len(hosts)), cluster.resolver_of(host), backends.where, epoch_ns
+            )
+            generator.start(cluster.engine.now)
+            made.append(generator)
+    return made
+
+
+def load_spec(load: "Load", clients: int) -> LoadSpec:
+    """A load's part for one of its client hosts: the rate is the total over all of them."""
+    return LoadSpec(
+        name=load.name,
+        host=load.to.host,
+        port=load.to.port,
+        path=load.to.path,
+        method=load.method,
+        model=load.model,
+        rate_per_s=(load.rate_per_s or 0.0) / clients,
+        arrivals=load.arrivals,
+        connections=load.connections,
+        think_time_ns=load.think_time_ns,
+        timeout_ns=load.timeout_ns,
+        keep_alive=load.keepAlive,
+        retries=load.retries,
+        retry_backoff_ns=load.retry_backoff_ns,
+        start_ns=load.start_ns,
+        for_ns=load.for_ns,
+        resolve=load.resolve,
+    )
+
+
+def server_rule(server: "Server") -> ServerRule:
+    """An entry of `servers:`."""
+
+    def tuned(spec: ServerSpec) -> ServerSpec:
+        if server.serviceTime is not None:
+            exponential = server.serviceTime.distribution == "exponential"
+            spec = replace(spec, service_ns=server.serviceTime.mean_ns, exponential=exponential)
+        return replace(spec, concurrency=server.concurrency, body_bytes=server.response.bytes)
+
+    return ServerRule(
+        lambda pod: server.selector.selects_pod(*pod.key, pod.metadata.labels),
+        tuned,
+    )
+
+
+def fault_plan(fault: "Fault") -> FaultPlan:
+    """An entry of `faults:`."""
+    from netsim.experiment.rules_faults import percentage
+
+    value: float = 1
+    if fault.mode == "fixed-percent":
+        value = percentage(fault.value) or 0
+    elif isinstance(fault.value, int):
+        value = fault.value
+    netem = Netem(
+        fault.delay_ns or 0,
+        fault.jitter_ns or 0,
+        fault.loss or 0.0,
+        fault.duplicate or 0.0,
+        fault.reorder or 0.0,
+        fault.corrupt or 0.0,
+        fault.rate_bps or 0,
+    )
+    return FaultPlan(
+        fault.action,
+        fault.at_ns,
+        fault.selector,
+        fault.for_ns or 0,
+        fault.mode,
+        value,
+        netem,
+        fault.direction,
+        fault.grace_period_ns,
+    )
+
+
+def hosts_text(hosts: "list[Host]") -> str:
+    """Names, for messages."""
+    return ", ".join(host.name for host in hosts)
+
+
+SECOND = S

@@ -1,0 +1,194 @@
+"""What runs in the containers: the runtime behind every kubelet, and the choice of an application for an image.
+
+====================================  =====================================================================================
+container                             application
+====================================  =====================================================================================
+image .../coredns                     CoreDNS (`netsim.cluster.dns.coredns`)
+image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: port 80 if it names none)
+anything else (busybox, curl...)      a process that waits: it is there so that commands and clients can run in the pod
+====================================  =====================================================================================
+
+Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim/start-up-delay: 5s`) or by the experiment's `servers:`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from netsim.cluster.objects import Container, Pod
+from netsim.engine import MS, parse_duration
+from netsim.fabric.app import App, Exited
+from netsim.fabric.host import Host, PodHost
+from netsim.workload.http_server import HttpServer, ServerSpec
+
+if TYPE_CHECKING:
+    from netsim.engine import Engine
+    from netsim.fabric.fabric import Fabric
+
+SERVICE_TIME = "netsim/service-time"
+START_UP_DELAY = "netsim/start-up-delay"
+# A static page from nginx takes well under a millisecond; a small web application about one. Ours to choose, and to override.
+DEFAULT_SERVICE_NS = 1 * MS
+
+_KILLED = 137  # 128 + SIGKILL
+_TERMINATED = 143  # 128 + SIGTERM
+
+
+def _nobody(_code: int, _now: int) -> None:
+    """Nobody waits for the end."""
+
+
+class WaitingApp:
+    """`sleep infinity`: holds the pod open. SIGTERM ends it."""
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.exited: Exited = _nobody
+        self.running = False
+
+    def start(self, now: int) -> None:  # noqa: ARG002
+        """Begin to wait."""
+        self.running = True
+
+    def terminate(self, now: int) -> None:
+        """SIGTERM."""
+        self._end(_TERMINATED, now)
+
+    def kill(self, now: int) -> None:
+        """SIGKILL."""
+        self._end(_KILLED, now)
+
+    def _end(self, code: int, now: int) -> None:
+        if self.running:
+            self.running = False
+            self.host.ns.sockets.close_all(self, now)
+            self.exited(code, now)
+
+
+class LateApp:
+    """An application that takes a while to start up: its process runs, but listens only after a delay."""
+
+    def __init__(self, app: App, delay_ns: int, engine: "Engine") -> None:
+        self.app = app
+        self._delay_ns = delay_ns
+        self._engine = engine
+        self._begun = False
+        self._over = False
+
+    @property
+    def exited(self) -> Exited:
+        """As the application's own."""
+        return self.app.exited
+
+    @exited.setter
+    def exited(self, value: Exited) -> None:
+        self.app.exited = value
+
+    def start(self, now: int) -> None:  # noqa: ARG002
+        """Begin later."""
+        self._engine.call_later(self._delay_ns, self._begin)
+
+    def _begin(self) -> None:
+        if not self._over:
+            self._begun = True
+            self.app.start(self._engine.now)
+
+    def terminate(self, now: int) -> None:
+        """SIGTERM."""
+        self._stop(self.app.terminate, _TERMINATED, now)
+
+    def kill(self, now: int) -> None:
+        """SIGKILL."""
+        self._stop(self.app.kill, _KILLED, now)
+
+    def _stop(self, stop: Callable[[int], None], code: int, now: int) -> None:
+        if self._begun:
+            stop(now)
+        elif not self._over:
+            self._over = True
+            self.app.exited(code, now)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRule:
+    """An experiment's setting for the servers of some pods; later rules win."""
+
+    selects: Callable[[Pod], bool]
+    spec: Callable[[ServerSpec], ServerSpec]
+
+
+@dataclass(slots=True)
+class Containers:
+    """The container runtime of all nodes (`netsim.cluster.runtime.PodRuntime`)."""
+
+    engine: "Engine"
+    fabric: "Fabric"
+    dns_app: Callable[[Pod, Container, Host], App]
+    rules: list[ServerRule] = field(default_factory=list)
+    apps: dict[str, dict[str, Any]] = field(default_factory=dict)
+    hosts: dict[str, PodHost] = field(default_factory=dict)
+    by_address: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+
+    def create_sandbox(self, node: str, pod: Pod, address: str) -> Host:
+        """A sandbox whose name is `namespace/name` of the pod."""
+        from netsim.wire.addr import ip
+
+        name = "/".join(pod.key)
+        if name in self.fabric.pods:  # the sandbox of a pod of the same name is still being torn down
+            self.fabric.remove_pod(self.fabric.pods[name])
+        host = self.fabric.add_pod(node, name, ip(address))
+        self.hosts[name] = host
+        self.by_address[host.address] = (name, node)
+        self.apps[name] = {}
+        return host
+
+    def remove_sandbox(self, host: Host) -> None:
+        """Gone."""
+        assert isinstance(host, PodHost)
+        self.fabric.remove_pod(host)
+        if self.hosts.get(host.name) is host:
+            del self.hosts[host.name]
+            self.apps.pop(host.name, None)
+
+    def app_factory(self, pod: Pod, container: Container, host: Host) -> App:
+        """See the table above."""
+        app = self._app(pod, container, host)
+        self.apps.setdefault(host.name, {})[container.name] = app
+        delay = pod.metadata.annotations.get(START_UP_DELAY)
+        return LateApp(app, parse_duration(delay), self.engine) if delay else app
+
+    def _app(self, pod: Pod, container: Container, host: Host) -> App:
+        image = container.image.rsplit("/", 1)[-1].split(":", 1)[0].split("@", 1)[0]
+        if image == "coredns":
+            return self.dns_app(pod, container, host)
+        ports = tuple(port.containerPort for port in container.ports if port.protocol == "TCP")
+        if image.startswith("nginx"):
+            ports = ports or (80,)
+        return HttpServer(host, self.server_spec(pod, image, ports)) if ports else WaitingApp(host)
+
+    def server_spec(self, pod: Pod, image: str, ports: tuple[int, ...]) -> ServerSpec:
+        """How a pod's server behaves: defaults, then annotations, then the experiment's rules."""
+        spec = ServerSpec(ports=ports, image=image, pod=pod.metadata.name, service_ns=DEFAULT_SERVICE_NS)
+        annotated = pod.metadata.annotations.get(SERVICE_TIME)
+        if annotated:
+            spec = replace(spec, service_ns=parse_duration(annotated))
+        for rule in self.rules:
+            if rule.selects(pod):
+                spec = rule.spec(spec)
+        return spec
+
+    # ------------------------------------------------------------------ for faults (`faults.Processes`)
+    def hang(self, namespace: str, pod: str) -> None:
+        """All processes of a pod stop working."""
+        self._each(namespace, pod, "hang")
+
+    def resume(self, namespace: str, pod: str) -> None:
+        """They work again."""
+        self._each(namespace, pod, "resume")
+
+    def _each(self, namespace: str, pod: str, what: str) -> None:
+        apps: Mapping[str, Any] = self.apps.get(f"{namespace}/{pod}", {})
+        for app in apps.values():
+            action = getattr(app, what, None)
+            if action is not None:
+                action(self.engine.now)
