@@ -5,9 +5,9 @@ engine with a fabric of nodes and pods. Both use `Inbox` in place of real socket
 """
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from netsim.cni.flat import FlatCni
 from netsim.engine import Engine, TimerQueue
@@ -19,6 +19,8 @@ from netsim.kernel.netfilter import enable_netfilter
 from netsim.kernel.netns import Device, Namespace
 from netsim.kernel.routing import Route
 from netsim.kernel.sysctl import Sysctl
+from netsim.kernel.targets import Jump
+from netsim.kernel.xtables_chain import Rule
 from netsim.wire.addr import Prefix, ip
 from netsim.wire.packet import (
     ACK,
@@ -199,40 +201,55 @@ def filter(rules: str) -> str:
     return f"*filter\n{rules.strip()}\nCOMMIT\n"
 
 
-def service(
-    cluster_ip: str,
-    port: int,
-    backends: Iterable[tuple[str, int]],
-    proto: str = "tcp",
-    pods: str = "10.244.0.0/16",
-) -> str:
-    """The nat rules that kube-proxy writes for a ClusterIP Service: traffic from outside the pods is masqueraded, and
-    so is a pod that reaches itself."""
-    there = f"-d {cluster_ip}/32 -p {proto} -m {proto} --dport {port}"
-    places = list(backends)
+class Service(NamedTuple):
+    """A ClusterIP Service and its endpoints."""
+
+    cluster_ip: str
+    port: int
+    backends: list[tuple[str, int]]
+    proto: str = "udp"
+
+
+def services(*wanted: Service, pods: str = "10.244.0.0/16") -> str:
+    """The nat rules that kube-proxy writes: traffic from outside the pods is masqueraded, and so is a pod that reaches
+    itself."""
     lines = [
         ":KUBE-SERVICES - [0:0]",
         ":KUBE-POSTROUTING - [0:0]",
         ":KUBE-MARK-MASQ - [0:0]",
-        ":KUBE-SVC-X - [0:0]",
-        *(f":KUBE-SEP-{index} - [0:0]" for index in range(len(places))),
+        ":PREROUTING ACCEPT [0:0]",
+        ":OUTPUT ACCEPT [0:0]",
         "-A PREROUTING -j KUBE-SERVICES",
         "-A OUTPUT -j KUBE-SERVICES",
-        "-A POSTROUTING -j KUBE-POSTROUTING",
-        f"-A KUBE-SERVICES {there} -j KUBE-SVC-X",
         "-A KUBE-MARK-MASQ -j MARK --or-mark 0x4000",
         "-A KUBE-POSTROUTING -m mark ! --mark 0x4000/0x4000 -j RETURN",
         "-A KUBE-POSTROUTING -j MARK --xor-mark 0x4000",
         "-A KUBE-POSTROUTING -j MASQUERADE",
-        f"-A KUBE-SVC-X {there} ! -s {pods} -j KUBE-MARK-MASQ",
     ]
-    for index, (address, target) in enumerate(places):
-        left = len(places) - index
-        chance = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
-        lines.append(f"-A KUBE-SVC-X {chance}-j KUBE-SEP-{index}")
-        lines.append(f"-A KUBE-SEP-{index} -s {address}/32 -j KUBE-MARK-MASQ")
-        lines.append(f"-A KUBE-SEP-{index} -p {proto} -m {proto} -j DNAT --to-destination {address}:{target}")
+    for service in wanted:
+        lines += _service_lines(service, pods)
     return nat("\n".join(lines))
+
+
+def _service_lines(service: Service, pods: str) -> list[str]:
+    there = f"-d {service.cluster_ip}/32 -p {service.proto} -m {service.proto} --dport {service.port}"
+    name = f"{service.cluster_ip}:{service.port}"
+    lines = [
+        f":KUBE-SVC-{name} - [0:0]",
+        f"-A KUBE-SERVICES {there} -j KUBE-SVC-{name}",
+        f"-A KUBE-SVC-{name} {there} ! -s {pods} -j KUBE-MARK-MASQ",
+    ]
+    for index, (address, port) in enumerate(service.backends):
+        left = len(service.backends) - index
+        chance = f"-m statistic --mode random --probability {1 / left:.10f} " if left > 1 else ""
+        to = f"--to-destination {address}:{port}"
+        lines += [
+            f":KUBE-SEP-{name}-{index} - [0:0]",
+            f"-A KUBE-SVC-{name} {chance}-j KUBE-SEP-{name}-{index}",
+            f"-A KUBE-SEP-{name}-{index} -s {address}/32 -j KUBE-MARK-MASQ",
+            f"-A KUBE-SEP-{name}-{index} -p {service.proto} -m {service.proto} -j DNAT {to}",
+        ]
+    return lines
 
 
 class Lab:
@@ -270,6 +287,13 @@ class Lab:
         for node in self.nodes:
             assert node.ns.xtables is not None
             node.ns.xtables.restore(text)
+
+    def serve(self, *wanted: Service) -> None:
+        """Load the rules of Services on every node, in place of those before."""
+        self.rules(services(*wanted))
+        for node in self.nodes:
+            assert node.ns.xtables is not None
+            node.ns.xtables.ensure_rule("nat", "POSTROUTING", Rule((), Jump("KUBE-POSTROUTING")), append=True)
 
     def send(self, host: Host, packet: Packet) -> Any:
         packet.uid = packet.uid or next(self.engine.uids)

@@ -1,7 +1,7 @@
 """A bench for transport tests: two real namespaces joined by a wire, a manual clock, and handlers that write down.
 
-No simulation: `Wire.run(until)` delivers packets and rings timers in the order of their times. `Wire.rule` decides what the
-wire does with each packet (deliver, lose, repeat, delay).
+No simulation: `Wire.run(until)` delivers packets and rings timers in the order of their times. `Wire.rule` decides
+what the wire does with each packet (deliver, lose, repeat, delay).
 """
 
 import random

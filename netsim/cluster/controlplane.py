@@ -14,7 +14,7 @@ Simplified: the API server, the scheduler and the controllers survive the crash 
 several control-plane nodes, and lose no time to a leader election (15 s, timing facts kcm.leaderElection).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """What the control plane acts on. `namespaces` are the nodes' network namespaces by name; `dataplane(node)` makes the
-    node's part of the service dataplane, anew for each kube-proxy process."""
+    """What the control plane acts on. `namespaces` are the nodes' network namespaces by name; `dataplane(node)` makes
+    the node's part of the service dataplane, anew for each kube-proxy process."""
 
     runtime: PodRuntime
     prober: Prober
@@ -90,6 +90,7 @@ class ControlPlane:
         translator = Translator()
         self.proxies = {name: self._proxy(name, translator) for name in self.nodes}
         self._controllers: list[Any] = []
+        self._deployments = settling.Deployments(self.api)
 
     def _kubelet(self, node: str) -> Kubelet:
         return Kubelet(self._context, self.nodes[node], self._addresses[node])
@@ -108,7 +109,7 @@ class ControlPlane:
 
     # ------------------------------------------------------------------------------------------------ life
     def apply(self, objects: Iterable[ApiObject]) -> None:
-        """`kubectl apply`: create objects, or change the spec of those that exist. Namespaces that are missing are made.
+        """`kubectl apply`: create objects, or change the spec of those that exist. Missing namespaces are made.
 
         Raises InvalidError (a ClusterIP or node port that is taken or out of range).
         """
@@ -164,11 +165,12 @@ class ControlPlane:
         """Why not, in words; empty when settled."""
         return list(self._reasons())
 
-    def _reasons(self) -> Iterable[str] | Any:
+    def _reasons(self) -> Iterator[str]:
         for name, kubelet in self.kubelets.items():
             if kubelet.alive and not kubelet.heartbeat.registered:
                 yield f"Node {name} has not registered yet"
-        yield from settling.workloads(self.api)
+        yield from self._deployments.waiting()
+        yield from settling.others(self.api)
         yield from settling.endpoints(self.api)
         if not (self.api.log(Service).drained and self.api.log(EndpointSlice).drained):
             yield "not every watch has delivered the last change of Services and EndpointSlices"

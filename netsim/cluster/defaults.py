@@ -1,7 +1,7 @@
 """The objects that every cluster has from its first moment.
 
-Called by: `controlplane.py`. Sources: pkg/controlplane (the four system namespaces, the Service `kubernetes` with the API
-servers as its endpoints, EndpointSlice `kubernetes` written by the API server's own reconciler).
+Called by: `controlplane.py`. Sources: pkg/controlplane (the four system namespaces, the Service `kubernetes` with the
+API servers as its endpoints, EndpointSlice `kubernetes` written by the API server's own reconciler).
 """
 
 from collections.abc import Iterable

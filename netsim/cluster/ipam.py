@@ -88,8 +88,8 @@ class ServiceAddresses:
         """A free address. Raises InvalidError when there is none."""
         size = _size(self.prefix)
         band = min(max(_MIN_BAND, size // 16), _MAX_ADDRESS_BAND)
-        usable = size - 2  # neither the network's nor the last address
-        for low, high in ((band, usable), (1, band)):
+        last = size - 1  # neither the network's nor the last address
+        for low, high in ((band, last), (1, min(band, last))):
             address = self._draw(low, high, random) if high > low else None
             if address is not None:
                 self._used[address] = owner

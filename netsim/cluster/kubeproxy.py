@@ -96,13 +96,29 @@ class KubeProxy:
             watch.stop()
         self._watches = []
 
+    def disconnect(self) -> None:
+        """The node cannot reach the API server: nothing new is seen, the rules stay."""
+        for watch in self._watches:
+            watch.disconnect()
+
+    def reconnect(self) -> None:
+        """It can again; what was missed arrives."""
+        for watch in self._watches:
+            watch.reconnect(self._engine.now)
+
+    def disconnect(self) -> None:
+        """The node cannot reach the API server: the rules stay as they are."""
+        for watch in self._watches:
+            watch.disconnect()
+
+    def reconnect(self) -> None:
+        """It can again: what was missed arrives."""
+        for watch in self._watches:
+            watch.reconnect(self._engine.now)
+
     def _listed(self, run: int) -> None:
         if not self.running or run != self._run:
             return
-        for service in self._api.list(Service):
-            self._note(service, deleted=False)
-        for item in self._api.list(EndpointSlice):
-            self._note(item, deleted=False)
         name = f"kube-proxy/{self.node}"
         self._watches = [
             self._api.watch(Service, self._changed, f"{name}/Service"),
@@ -198,4 +214,4 @@ class KubeProxy:
     @property
     def idle(self) -> bool:
         """Whether the rules are those of everything seen so far."""
-        return self.synced and not self._pending
+        return self.synced and not self._pending and not self._runner.running

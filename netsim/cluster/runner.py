@@ -56,6 +56,11 @@ class BoundedFrequencyRunner:
         if not self._running and (self._next is None or not self._next.pending):
             self._schedule()
 
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._running
+
     def ended(self) -> None:
         """The run that `begin` started is over."""
         self._running = False

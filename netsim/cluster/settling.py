@@ -1,7 +1,7 @@
 """Has the cluster settled: is everything that should run running, and known everywhere?
 
-Called by: `controlplane.py`, which `experiment/build.py` asks while a cluster boots, before the experiment's zero.
-`unsettled` answers in words, so that a boot that never ends can say why.
+Called by: `controlplane.py`, which is asked again and again while a cluster boots, before the experiment's zero. The
+answers are words, so that a boot that never ends can say why.
 """
 
 from collections.abc import Iterator
@@ -14,13 +14,37 @@ from netsim.cluster.objects import Deployment, EndpointSlice, Pod, ReplicaSet, S
 _Label = tuple[str, str, str]
 
 
-def workloads(api: ApiServer) -> Iterator[str]:
-    """Deployments, ReplicaSets and single pods that are not as they should be."""
-    for item in api.list(Deployment):
-        status, wanted = item.status, item.spec.replicas
-        current = status.observedGeneration >= item.metadata.generation
-        if not current or status.availableReplicas < wanted or status.updatedReplicas < wanted:
-            yield f"Deployment {_name(item.key)} has {status.availableReplicas} of {wanted} pods available"
+class Deployments:
+    """The Deployments that are not complete. The last one found wanting is looked at first, so that asking often costs
+    little."""
+
+    def __init__(self, api: ApiServer) -> None:
+        self._api = api
+        self._last: tuple[str, str] | None = None
+
+    def waiting(self) -> Iterator[str]:
+        """In words, one by one."""
+        last = self._api.get(Deployment, *self._last) if self._last else None
+        if last is not None and not _is_complete(last):
+            yield _deployment(last)
+        for item in self._api.list(Deployment):
+            if item is not last and not _is_complete(item):
+                self._last = item.key
+                yield _deployment(item)
+
+
+def _is_complete(item: Deployment) -> bool:
+    status, wanted = item.status, item.spec.replicas
+    current = status.observedGeneration >= item.metadata.generation
+    return current and status.availableReplicas >= wanted and status.updatedReplicas >= wanted
+
+
+def _deployment(item: Deployment) -> str:
+    return f"Deployment {_name(item.key)} has {item.status.availableReplicas} of {item.spec.replicas} pods available"
+
+
+def others(api: ApiServer) -> Iterator[str]:
+    """ReplicaSets and single pods without an owner that are not as they should be."""
     for owned in api.list(ReplicaSet):
         ready, size = owned.status.availableReplicas, owned.spec.replicas
         if owned.metadata.controller() is None and ready != size:

@@ -88,8 +88,8 @@ def server_rule(server: "Server") -> ServerRule:
 
     def tuned(spec: ServerSpec) -> ServerSpec:
         if server.serviceTime is not None:
-            exponential = server.serviceTime.distribution == "exponential"
-            spec = replace(spec, service_ns=server.serviceTime.mean_ns, exponential=exponential)
+            time = server.serviceTime
+            spec = replace(spec, service_ns=time.mean_ns, distribution=time.distribution)
         return replace(spec, concurrency=server.concurrency, body_bytes=server.response.bytes)
 
     return ServerRule(

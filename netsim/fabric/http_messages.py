@@ -262,7 +262,7 @@ def _response(status: int, headers: Headers, body: bytes, to_head: bool, close: 
         fields.append(("Connection", "close"))
     connection = h11.Connection(h11.SERVER)
     connection.receive_data(b"%s / HTTP/1.1\r\nHost: h\r\n\r\n" % (b"HEAD" if to_head else b"GET"))
-    while connection.next_event() is not h11.PAUSED:
+    while not isinstance(connection.next_event(), h11.EndOfMessage):
         pass
     head = h11.Response(status_code=status, headers=fields, reason=HTTPStatus(status).phrase)
     return _sent(connection, head, b"" if to_head else body)

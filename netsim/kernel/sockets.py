@@ -8,8 +8,7 @@ Initial sequence numbers follow RFC 6528: a clock that ticks every 64 ns (net/co
 namespace and the peer's or own ephemeral port, so that a port used again always starts higher.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from netsim.kernel import tcp_open
 from netsim.kernel.errno import Errno
@@ -17,8 +16,8 @@ from netsim.kernel.hooks import DropReason
 from netsim.kernel.tcp import TcpConnection
 from netsim.kernel.tcp_handler import ORPHAN, TcpHandler
 from netsim.kernel.tcp_listen import OnAccept, TcpListener
-from netsim.kernel.tcp_ports import EphemeralPorts
-from netsim.kernel.tcp_state import Event, State
+from netsim.kernel.tcp_ports import EphemeralPorts, PortUse
+from netsim.kernel.tcp_state import CLOSED, CONNECTING
 from netsim.kernel.tcp_timewait import TimeWait, TimeWaits
 from netsim.kernel.udp import IcmpSocket, OnDatagram, OnEcho, UdpSocket
 from netsim.wire.addr import Address
@@ -27,7 +26,6 @@ from netsim.wire.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, Flow, Packet,
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
 
-T = TypeVar("T")
 MASK: Final = 0xFFFFFFFF
 
 # icmp_err_convert in net/ipv4/icmp.c and its use in tcp_v4_err, as far as `Errno` has the numbers.
@@ -56,6 +54,13 @@ class InUseError(OSError):
     """EADDRINUSE: somebody listens there already."""
 
 
+class Route(NamedTuple):
+    """Source address towards a destination (None: unreachable) and the MSS that the MTU allows, bytes."""
+
+    source: Address | None
+    mss: int
+
+
 class Sockets:
     """Sockets of a namespace."""
 
@@ -63,10 +68,9 @@ class Sockets:
         "_generation",
         "_icmp",
         "_listeners",
-        "_mss",
         "_ports",
+        "_routes",
         "_secret",
-        "_sources",
         "_udp",
         "by_key",
         "ns",
@@ -83,8 +87,7 @@ class Sockets:
         self._ports = EphemeralPorts(ns.sysctl.ip_local_port_range, ns.random)
         self._secret = ns.random.getrandbits(32)
         self._generation = 0
-        self._sources: dict[Address, Address | None] = {}
-        self._mss: dict[Address, int] = {}
+        self._routes: dict[Address, Route] = {}
 
     # ------------------------------------------------------------------ system calls
     def listen(
@@ -117,34 +120,43 @@ class Sockets:
         """socket, connect. Whatever happens is told to the handler after this has returned, also an error known at
         once: ENETUNREACH without a route, EADDRNOTAVAIL for a foreign source address or when no ephemeral port is
         left, EADDRINUSE when `sport` is given and taken."""
-        found = self.source_for(dst) if source is None or self.ns.is_local(source) else None
-        errno = None if found is not None else Errno.ENETUNREACH if source is None else Errno.EADDRNOTAVAIL
-        src = source or found or dst
-        port = sport or (self._ephemeral(src, dst, dport) if errno is None else 0)
-        flow, key = Flow(src, dst, port, dport, TCP), Flow(dst, src, dport, port, TCP)
-        first = self.initial_sequence(port, now)
-        conn = TcpConnection(self, flow, key, State.CLOSED, handler, owner, self.mss_for(dst), first)
-        conn.move(Event.CONNECT)
-        if errno is None and (not port or key in self.by_key or (sport and self._listener_at(src, port))):
-            errno = Errno.EADDRINUSE if sport else Errno.EADDRNOTAVAIL
+        self.time_waits.sweep(now)
+        route = self.route(dst)
+        src = route.source if source is None else source
+        errno = None
+        if src is None:
+            src, errno = dst, Errno.ENETUNREACH
+        elif source is not None and not self.ns.is_local(source):
+            errno = Errno.EADDRNOTAVAIL
+        ports, port = None, sport
+        if not sport and errno is None:
+            ports = self._ports.towards(src, dst, dport)
+            port = ports.free_port(self.by_key, self._listeners)
+        # tuple.__new__ makes a Flow in half the time of Flow(...).
+        flow = tuple.__new__(Flow, (src, dst, port, dport, TCP))
+        key = tuple.__new__(Flow, (dst, src, dport, port, TCP))
+        iss = self.initial_sequence(port, now)
+        conn = TcpConnection(self, flow, key, CONNECTING, handler, owner, route.mss, iss)
         if errno is None:
-            conn.ephemeral = not sport
-            self.by_key[key] = conn
-            errno = tcp_open.begin(conn, now)
+            errno = self._begin(conn, ports, now)
         if errno is not None and conn.doomed is None:
             conn.doom(errno, now)
         return conn
 
+    def _begin(self, conn: TcpConnection, ports: PortUse | None, now: int) -> Errno | None:
+        key = conn.key
+        if key.dport == 0:
+            return Errno.EADDRNOTAVAIL
+        if ports is not None:
+            ports.used += 1
+        elif key in self.by_key or self._listener_at(key.dst, key.dport) is not None:
+            return Errno.EADDRINUSE
+        conn.ports = ports
+        self.by_key[key] = conn
+        return tcp_open.begin(conn, now)
+
     def _listener_at(self, address: Address, port: int) -> TcpListener | None:
         return self._listeners.get((address, port)) or self._listeners.get((None, port))
-
-    def _ephemeral(self, src: Address, dst: Address, dport: int) -> int:
-        by_key, listeners = self.by_key, self._listeners
-
-        def is_free(port: int) -> bool:
-            return (dst, src, dport, port, TCP) not in by_key and (None, port) not in listeners
-
-        return self._ports.take((src, dst, dport), is_free)
 
     def open_udp(
         self, on_datagram: OnDatagram, port: int = 0, address: Address | None = None, owner: object = None
@@ -170,11 +182,12 @@ class Sockets:
     def deliver(self, packet: Packet, now: int) -> DropReason | None:
         """Hand a packet to its socket; None, or why nobody took it (its sender has been told)."""
         flow = packet.flow
-        proto = flow.proto
-        if proto == TCP:
-            found = self.by_key.get(flow)
-            return self._to_listener(packet, now) if found is None else found.arrive(packet, now)
-        if proto == UDP:
+        found = self.by_key.get(flow)
+        if found is not None:
+            return found.arrive(packet, now)
+        if flow.proto == TCP:
+            return self._to_listener(packet, now)
+        if flow.proto == UDP:
             return self._deliver_udp(packet, now)
         return self._deliver_echo(packet, now)
 
@@ -253,7 +266,7 @@ class Sockets:
     def destroy(self) -> None:
         """The namespace is gone: nothing is sent, nobody is told."""
         for conn in self.connections():
-            conn.state = State.CLOSED
+            conn.state = CLOSED
             conn.handler = ORPHAN
             conn.stop_timers()
         self.by_key.clear()
@@ -267,24 +280,18 @@ class Sockets:
         """All connections, TIME_WAIT excluded, in the order in which they began."""
         return [entry for entry in self.by_key.values() if isinstance(entry, TcpConnection)]
 
-    def remember(self, conn: TcpConnection) -> None:
-        """A connection exists from now on."""
-        self.by_key[conn.key] = conn
-
     def forget(self, entry: TcpConnection | TimeWait) -> None:
         """It exists no more; harmless when it is already forgotten."""
-        key = entry.key
-        if self.by_key.get(key) is entry:
-            del self.by_key[key]
-            if entry.ephemeral:
-                self._ports.give_back((key.dst, key.src, key.sport))
-        if isinstance(entry, TcpConnection):
-            entry.stop_timers()
+        if self.by_key.get(entry.key) is entry:
+            del self.by_key[entry.key]
+            if entry.ports is not None:
+                entry.ports.used -= 1
+        entry.stop_timers()
 
     def enter_time_wait(self, conn: TcpConnection, now: int) -> None:
         """Both halves are closed and we closed first: a small entry takes the connection's place."""
         entry = self.by_key[conn.key] = TimeWait(conn, now)
-        self.time_waits.add(entry)
+        self.time_waits.add(entry, now)
         conn.stop_timers()
         conn.handler.closed(conn, now)
 
@@ -301,25 +308,15 @@ class Sockets:
         """An ICMP socket was closed."""
         self._icmp.pop(sock.identifier, None)
 
-    def source_for(self, dst: Address) -> Address | None:
-        """The source address towards a destination, remembered until routes change."""
-        return self._remembered(self._sources, dst, self.ns.source_for)
-
-    def mss_for(self, dst: Address) -> int:
-        """The MSS that the route's MTU allows, bytes."""
-        return self._remembered(self._mss, dst, self._mss_of)
-
-    def _mss_of(self, dst: Address) -> int:
-        return min(self.ns.mtu_for(dst), 65535) - (40 if len(dst) == 4 else 60)
-
-    def _remembered(self, memory: dict[Address, T], dst: Address, ask: Callable[[Address], T]) -> T:
+    def route(self, dst: Address) -> Route:
+        """What the routes say about a destination, remembered until something changes."""
         if self._generation != self.ns.generation:
             self._generation = self.ns.generation
-            self._sources.clear()
-            self._mss.clear()
-        found = memory.get(dst)
+            self._routes.clear()
+        found = self._routes.get(dst)
         if found is None:
-            found = memory[dst] = ask(dst)
+            mss = min(self.ns.mtu_for(dst), 65535) - (40 if len(dst) == 4 else 60)
+            found = self._routes[dst] = Route(self.ns.source_for(dst), mss)
         return found
 
     def initial_sequence(self, port: int, now: int) -> int:

@@ -24,18 +24,31 @@ from typing import TYPE_CHECKING, Any, Final
 from netsim.kernel import tcp_data, tcp_input, tcp_output, tcp_timer
 from netsim.kernel.errno import Errno
 from netsim.kernel.tcp_handler import ORPHAN, TcpHandler
-from netsim.kernel.tcp_state import CAN_SEND, TRANSITIONS, Event, State
+from netsim.kernel.tcp_state import (
+    CAN_SEND,
+    CLOSED,
+    ESTABLISHED,
+    FIN_WAIT_2,
+    ON_CLOSE,
+    ON_KILL,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TIME_WAIT,
+    TRANSITIONS,
+    Event,
+    State,
+)
 from netsim.wire.packet import ACK, PSH, Flow, Packet, TcpSegment, endpoint_text
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
     from netsim.kernel.sockets import Sockets
     from netsim.kernel.tcp_listen import TcpListener
+    from netsim.kernel.tcp_ports import PortUse
 
 __all__ = ["ORPHAN", "TcpConnection", "TcpHandler"]
 
 MASK: Final = 0xFFFFFFFF
-ESTABLISHED: Final = State.ESTABLISHED
 
 # TCP_MAX_QUICKACKS and TCP_ATO_MIN (include/net/tcp.h; HZ/25).
 QUICK_ACKS: Final = 16
@@ -69,7 +82,6 @@ class TcpConnection:
         "deadline_ns",
         "doomed",
         "dupacks",
-        "ephemeral",
         "fin_queued",
         "fin_unread",
         "flow",
@@ -85,6 +97,7 @@ class TcpConnection:
         "out_of_window_at",
         "owner",
         "paused",
+        "ports",
         "probes",
         "quick_acks",
         "rcv_closed",
@@ -143,7 +156,8 @@ class TcpConnection:
         self.iss = self.snd_una = self.snd_nxt = self.snd_max = iss
         self.snd_end = self.buffer_seq = self.rtt_seq = (iss + 1) & MASK
         self.buffer = b""
-        self.fin_queued = self.fin_unread = self.paused = self.rcv_closed = self.ephemeral = False
+        self.fin_queued = self.fin_unread = self.paused = self.rcv_closed = False
+        self.ports: PortUse | None = None
         self.sack_permitted = True
         self.rcv_nxt = self.snd_wl1 = self.snd_wnd = self.snd_wscale = self.rcv_wscale = 0
         # tcp_select_initial_window: 64 KiB less one, rounded down to whole segments; unscaled in a SYN.
@@ -202,15 +216,21 @@ class TcpConnection:
 
     def shutdown(self, now: int) -> None:
         """shutdown(SHUT_WR): FIN after the data; the peer may go on sending. Without effect when already closed."""
-        if self.fin_queued or self.state is State.CLOSED:
+        state = self.state
+        if self.fin_queued or state is CLOSED:
             return
-        if self.state is State.SYN_SENT:
+        if state is SYN_SENT:
             self.kill(now)
             return
+        seq = self.snd_end
         self.fin_queued = True
-        self.snd_end = (self.snd_end + 1) & MASK
-        if self.state is not State.SYN_RECEIVED:  # else once it is open
-            self.move(Event.CLOSE)
+        self.snd_end = (seq + 1) & MASK
+        if state is SYN_RECEIVED:
+            return  # once it is open
+        self.state = TRANSITIONS[state][ON_CLOSE]
+        if self.snd_nxt == seq and self.snd_wnd > (seq - self.snd_una) & MASK:
+            tcp_output.send_fin(self, seq, now)
+        else:
             tcp_output.push(self, now)
 
     def close(self, now: int) -> None:
@@ -222,14 +242,14 @@ class TcpConnection:
         self.rcv_closed = True
         if not self.fin_queued:
             self.shutdown(now)
-        elif self.state is State.FIN_WAIT_2:
+        elif self.state is FIN_WAIT_2:
             tcp_timer.start_fin_wait_2(self, now)
 
     def abort(self, now: int) -> None:
         """close(2) with SO_LINGER 0: RST, and the connection is gone. The handler is not called."""
-        if self.state is State.CLOSED or self.state is State.TIME_WAIT:
+        if self.state is CLOSED or self.state is TIME_WAIT:
             return
-        if self.state is not State.SYN_SENT:
+        if self.state is not SYN_SENT:
             tcp_output.send_reset(self, now)
         self.kill(now)
 
@@ -253,46 +273,46 @@ class TcpConnection:
 
     # ------------------------------------------------------------------ segments
     def arrive(self, packet: Packet, now: int) -> None:
-        """A packet for this connection. Header prediction: an in-order segment in ESTABLISHED whose ACK is either old
-        news or covers everything sent is handled here, anything else in `tcp_input`."""
+        """A packet for this connection. Header prediction: an in-order segment in ESTABLISHED whose ACK either covers
+        everything sent or says nothing new is handled here, anything else in `tcp_input`."""
         segment: Any = packet.body
         self.seen_at = now
         if (
-            self.state is not ESTABLISHED
-            or segment.seq != self.rcv_nxt
-            or segment.flags | PSH != _PSH_ACK
-            or self.out_of_order is not None
+            segment.seq == self.rcv_nxt
+            and self.state is ESTABLISHED
+            and segment.flags | PSH == _PSH_ACK
+            and self.out_of_order is None
         ):
-            tcp_input.segment_arrives(self, segment, now)
-            return
-        payload = segment.payload
-        if segment.ack != self.snd_una:
-            if segment.ack != self.snd_end or self.recover >= 0:
+            ack = segment.ack
+            payload = segment.payload
+            if ack == self.snd_end == self.snd_max and self.recover < 0:
+                if ack != self.snd_una:
+                    self.all_acknowledged(ack, now)
+            elif not payload or ack != self.snd_una or self.snd_nxt != self.snd_end:
                 tcp_input.segment_arrives(self, segment, now)
                 return
-            self._all_acknowledged(segment.ack, now)
-        elif not payload or self.snd_nxt != self.snd_end:
-            tcp_input.segment_arrives(self, segment, now)
-            return
-        self.snd_wnd = segment.window << self.snd_wscale
-        self.snd_wl1 = segment.seq
-        if payload:
-            if self.paused or len(payload) > self.rcv_wnd:
-                tcp_data.data_arrives(self, segment.seq, payload, False, now)
-            else:
+            self.snd_wnd = segment.window << self.snd_wscale
+            self.snd_wl1 = segment.seq
+            if payload:
                 self._data_in_order(payload, now)
+            return
+        tcp_input.segment_arrives(self, segment, now)
 
-    def _all_acknowledged(self, ack: int, now: int) -> None:
-        self.cwnd += len(self.buffer)
-        self.snd_una = self.snd_nxt = ack
+    def all_acknowledged(self, ack: int, now: int) -> None:
+        """The usual ACK: it covers everything that the application has handed over."""
+        self.cwnd += len(self.buffer)  # slow start, RFC 5681 section 3.1
+        self.snd_una = self.snd_nxt = self.buffer_seq = ack
         self.buffer = b""
-        self.buffer_seq = ack
         self.rto_at = self.dupacks = self.retries = self.stalled_at = 0
+        self.soft_error = None
         if self.rtt_at:
             tcp_timer.rtt_sample(self, now - self.rtt_at)
 
     def _data_in_order(self, payload: bytes, now: int) -> None:
         length = len(payload)
+        if self.paused or length > self.rcv_wnd:
+            tcp_data.data_arrives(self, self.rcv_nxt, payload, False, now)
+            return
         self.rcv_nxt = (self.rcv_nxt + length) & MASK
         self.received_at = now
         if length >= self.mss:
@@ -311,9 +331,9 @@ class TcpConnection:
         """An ICMP error for one of our segments came back (`sockets.ICMP_ERRORS`)."""
         if too_big:
             tcp_output.mtu_changed(self, now)
-        elif self.state is State.SYN_SENT or (self.state is State.SYN_RECEIVED and self.listener is None):
+        elif self.state is SYN_SENT or (self.state is SYN_RECEIVED and self.listener is None):
             self.doom(errno, now)
-        elif self.state is State.SYN_RECEIVED:
+        elif self.state is SYN_RECEIVED:
             self.kill(now)
         else:
             self.soft_error = errno
@@ -329,7 +349,7 @@ class TcpConnection:
 
     def kill(self, now: int) -> None:
         """The connection vanishes: no segment, no call to the handler."""
-        self.move(Event.KILL)
+        self.move(ON_KILL)
         self.sockets.forget(self)
         if self.listener is not None:
             self.listener.child_gone(self)

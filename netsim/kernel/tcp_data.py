@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from netsim.kernel import tcp_output
 from netsim.kernel.errno import Errno
-from netsim.kernel.tcp_state import CAN_RECEIVE, Event, State
+from netsim.kernel.tcp_state import (
+    CAN_RECEIVE,
+    CLOSE_WAIT,
+    CLOSED,
+    ON_FIN,
+    TIME_WAIT,
+    TRANSITIONS,
+)
 
 if TYPE_CHECKING:
     from netsim.kernel.tcp import TcpConnection
@@ -28,6 +35,9 @@ def data_arrives(conn: "TcpConnection", seq: int, payload: bytes, fin: bool, now
         conn.fail(Errno.ECONNRESET, now)
         return
     behind = (conn.rcv_nxt - seq) & MASK
+    if fin and not payload and not behind and conn.out_of_order is None:
+        _fin_arrives(conn, payload, now)
+        return
     if behind >= _HALF:
         _keep(conn, seq, payload, fin)
         tcp_output.send_ack(
@@ -98,20 +108,20 @@ def _fin_arrives(conn: "TcpConnection", payload: bytes, now: int) -> None:
             return  # the application has reset the connection
     conn.rcv_nxt = (conn.rcv_nxt + 1) & MASK
     conn.unacked += 1
-    conn.move(Event.FIN)
-    if conn.state is State.CLOSE_WAIT:
+    conn.state = TRANSITIONS[conn.state][ON_FIN]
+    if conn.state is CLOSE_WAIT:
         _peer_closed(conn, now)
         if conn.unacked:
             delay_ack(conn, now)  # it may still go with the application's own FIN (tcp_fin: pingpong mode)
         return
     tcp_output.send_ack(conn, now)
-    if conn.state is State.TIME_WAIT:
+    if conn.state is TIME_WAIT:
         conn.sockets.enter_time_wait(conn, now)
 
 
 def _peer_closed(conn: "TcpConnection", now: int) -> None:
     conn.fin_unread = conn.paused
-    if not conn.paused and conn.state is not State.CLOSED:
+    if not conn.paused and conn.state is not CLOSED:
         conn.handler.peer_closed(conn, now)
 
 
@@ -127,12 +137,14 @@ def delay_ack(conn: "TcpConnection", now: int) -> None:
 # ---------------------------------------------------------------------- the receive window
 def free_window(conn: "TcpConnection") -> int:
     """Bytes of receive window left."""
-    return max(0, conn.rcv_wnd - conn.unread_length)
+    free = conn.rcv_wnd - conn.unread_length
+    return free if free > 0 else 0
 
 
 def set_window(conn: "TcpConnection") -> None:
     """The window field of the segments to come."""
-    conn.window = min(free_window(conn) >> conn.rcv_wscale, 65535)
+    window = free_window(conn) >> conn.rcv_wscale
+    conn.window = window if window < 65535 else 65535
 
 
 def grow_window(conn: "TcpConnection") -> None:
@@ -153,7 +165,7 @@ def deliver_unread(conn: "TcpConnection", now: int) -> None:
     """The application reads again: tell the peer when the window opens noticeably (tcp_cleanup_rbuf), hand over."""
     data = b"".join(conn.unread or ())
     conn.unread, conn.unread_length = None, 0
-    if conn.state is State.CLOSED:
+    if conn.state is CLOSED:
         return
     opened = -(conn.window << conn.rcv_wscale)
     set_window(conn)

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Final
 from netsim.kernel import tcp_open, tcp_output, tcp_timer
 from netsim.kernel.errno import Errno
 from netsim.kernel.tcp_data import data_arrives, free_window
-from netsim.kernel.tcp_state import Event, State
+from netsim.kernel.tcp_state import (
+    CLOSE_WAIT,
+    CLOSING,
+    FIN_WAIT_1,
+    LAST_ACK,
+    ON_FIN_ACKED,
+    SYN_RECEIVED,
+    SYN_SENT,
+    TRANSITIONS,
+)
 from netsim.wire.packet import ACK, FIN, RST, SYN, TcpSegment
 
 if TYPE_CHECKING:
@@ -26,16 +35,16 @@ _DUPACKS: Final = 3  # RFC 5681 section 3.2
 
 def segment_arrives(conn: "TcpConnection", segment: TcpSegment, now: int) -> None:
     """SEGMENT ARRIVES of RFC 9293, for every state but LISTEN and TIME_WAIT."""
-    if conn.state is State.SYN_SENT:
+    state = conn.state
+    flags = segment.flags
+    if state is SYN_SENT:
         tcp_open.in_syn_sent(conn, segment, now)
         return
-    if conn.state is State.SYN_RECEIVED and tcp_open.repeated_syn(conn, segment, now):
+    if flags & SYN and state is SYN_RECEIVED and tcp_open.repeated_syn(conn, segment, now):
         return
-    if not _acceptable(conn, segment):
+    if segment.seq != conn.rcv_nxt and not _acceptable(conn, segment):
         _answer_unacceptable(conn, segment, now)
-        return
-    flags = segment.flags
-    if flags & RST:
+    elif flags & RST:
         _reset_arrives(conn, segment, now)
     elif flags & SYN:
         _challenge(conn, now)
@@ -48,7 +57,8 @@ def segment_arrives(conn: "TcpConnection", segment: TcpSegment, now: int) -> Non
 
 # ---------------------------------------------------------------------- acceptability
 def _acceptable(conn: "TcpConnection", segment: TcpSegment) -> bool:
-    """RFC 9293 section 3.10.7.4, first check."""
+    """RFC 9293 section 3.10.7.4, first check. A segment that begins at RCV.NXT is let in even when the window is
+    closed: its ACK counts, and of its data none will be taken."""
     length = len(segment.payload) + bool(segment.flags & SYN) + bool(segment.flags & FIN)
     window = free_window(conn)
     first = (segment.seq - conn.rcv_nxt) & MASK
@@ -65,7 +75,7 @@ def _answer_unacceptable(conn: "TcpConnection", segment: TcpSegment, now: int) -
         return
     if segment.payload and not segment.flags & SYN:
         tcp_output.send_ack(conn, now)
-    elif conn.state is not State.SYN_RECEIVED:
+    elif conn.state is not SYN_RECEIVED:
         _challenge(conn, now)
 
 
@@ -80,40 +90,42 @@ def _challenge(conn: "TcpConnection", now: int) -> None:
 def _reset_arrives(conn: "TcpConnection", segment: TcpSegment, now: int) -> None:
     if segment.seq != conn.rcv_nxt:
         _challenge(conn, now)
-    elif conn.state is State.SYN_RECEIVED and conn.listener is not None:
+    elif conn.state is SYN_RECEIVED and conn.listener is not None:
         conn.kill(now)
-    elif conn.state is State.SYN_RECEIVED:
+    elif conn.state is SYN_RECEIVED:
         conn.fail(Errno.ECONNREFUSED, now)
-    elif conn.state in (State.CLOSING, State.LAST_ACK):
+    elif conn.state in (CLOSING, LAST_ACK):
         conn.kill(now)
         conn.handler.closed(conn, now)
     else:
         # tcp_reset
-        conn.fail(Errno.EPIPE if conn.state is State.CLOSE_WAIT else Errno.ECONNRESET, now)
+        conn.fail(Errno.EPIPE if conn.state is CLOSE_WAIT else Errno.ECONNRESET, now)
 
 
 # ---------------------------------------------------------------------- acknowledgements
 def _acknowledged(conn: "TcpConnection", segment: TcpSegment, now: int) -> bool:
     """Fifth check: the ACK field. False when the segment ends here."""
-    if conn.state is State.SYN_RECEIVED:
+    if conn.state is SYN_RECEIVED:
         return tcp_open.acknowledged(conn, segment, now)
-    advance = (segment.ack - conn.snd_una) & MASK
-    outstanding = (conn.snd_max - conn.snd_una) & MASK
-    if advance > outstanding:
-        if advance < _HALF:  # something that was never sent
-            _challenge(conn, now)
-            return False
-        return True  # an old acknowledgement; the data may be new
-    if advance:
-        _advanced(conn, segment.ack, advance, now)
-    elif outstanding and not segment.payload and not segment.flags & FIN:
+    ack = segment.ack
+    idle = conn.snd_una == conn.snd_max
+    if ack == conn.snd_end == conn.snd_max and conn.recover < 0 and not idle:
+        conn.all_acknowledged(ack, now)
+    elif ack != conn.snd_una:
+        advance = (ack - conn.snd_una) & MASK
+        if advance > (conn.snd_max - conn.snd_una) & MASK:
+            if advance < _HALF:  # something that was never sent
+                _challenge(conn, now)
+            return advance >= _HALF  # an old acknowledgement; the data may be new
+        _advanced(conn, ack, advance, now)
+    elif not idle and not segment.payload and not segment.flags & FIN:
         _maybe_duplicate(conn, segment, now)
     if (segment.seq - conn.snd_wl1) & MASK < _HALF:
         conn.snd_wnd, conn.snd_wl1 = segment.window << conn.snd_wscale, segment.seq
-    if not outstanding and conn.snd_nxt != conn.snd_end:
+    if idle and conn.snd_nxt != conn.snd_end:
         _window_probe_answered(conn)
     if conn.fin_queued and conn.snd_una == conn.snd_end:
-        return _fin_acknowledged(conn, now)
+        return _fin_acknowledged(conn, segment, now)
     return True
 
 
@@ -158,20 +170,20 @@ def _maybe_duplicate(conn: "TcpConnection", segment: TcpSegment, now: int) -> No
         tcp_output.retransmit_head(conn, now)
 
 
-def _fin_acknowledged(conn: "TcpConnection", now: int) -> bool:
+def _fin_acknowledged(conn: "TcpConnection", segment: TcpSegment, now: int) -> bool:
     """Our half is closed. False when that was the last thing to happen."""
     state = conn.state
-    if state is State.FIN_WAIT_1:
-        conn.move(Event.FIN_ACKED)
-        if conn.rcv_closed:
+    if state is FIN_WAIT_1:
+        conn.state = TRANSITIONS[state][ON_FIN_ACKED]
+        if conn.rcv_closed and not segment.flags & FIN:
             tcp_timer.start_fin_wait_2(conn, now)
         return True
-    if state is State.CLOSING:
-        conn.move(Event.FIN_ACKED)
+    if state is CLOSING:
+        conn.state = TRANSITIONS[state][ON_FIN_ACKED]
         conn.sockets.enter_time_wait(conn, now)
         return False
-    if state is State.LAST_ACK:
-        conn.move(Event.FIN_ACKED)
+    if state is LAST_ACK:
+        conn.state = TRANSITIONS[state][ON_FIN_ACKED]
         conn.sockets.forget(conn)
         conn.handler.closed(conn, now)
         return False

@@ -18,8 +18,8 @@ from netsim.kernel import tcp_open
 from netsim.kernel.hooks import DropReason
 from netsim.kernel.tcp import TcpConnection
 from netsim.kernel.tcp_handler import ORPHAN, TcpHandler
-from netsim.kernel.tcp_state import Event, State
-from netsim.wire.packet import ACK, RST, SYN, Packet, TcpSegment
+from netsim.kernel.tcp_state import HALF_OPEN
+from netsim.wire.packet import ACK, RST, SYN, TCP, Flow, Packet, TcpSegment
 
 if TYPE_CHECKING:
     from netsim.kernel.sockets import Sockets
@@ -99,14 +99,15 @@ class TcpListener:
 
     def _open(self, packet: Packet, segment: TcpSegment, now: int, iss: int | None) -> None:
         sockets, key = self.sockets, packet.flow
-        flow = key.reverse()
-        mss = sockets.mss_for(flow.dst)
-        first = sockets.initial_sequence(flow.dport, now) if iss is None else iss
-        conn = TcpConnection(sockets, flow, key, State.LISTEN, ORPHAN, self.owner, mss, first)
+        flow = tuple.__new__(
+            Flow, (key.dst, key.src, key.dport, key.sport, TCP)
+        )  # Flow(...), in half the time
+        mss = sockets.route(flow.dst).mss
+        first = sockets.initial_sequence(key.sport, now) if iss is None else iss
+        conn = TcpConnection(sockets, flow, key, HALF_OPEN, ORPHAN, self.owner, mss, first)
         conn.listener = self
         tcp_open.take_syn(conn, segment)
-        conn.move(Event.SYN)
-        sockets.remember(conn)
+        sockets.by_key[key] = conn
         tcp_open.begin(conn, now)
 
     def accepted(self, conn: TcpConnection, now: int) -> None:

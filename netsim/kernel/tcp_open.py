@@ -6,10 +6,17 @@ section 5.7, net/ipv4/tcp_input.c.
 
 from typing import TYPE_CHECKING, Final
 
-from netsim.kernel import tcp_data, tcp_output, tcp_timer
+from netsim.kernel import tcp_output, tcp_timer
 from netsim.kernel.errno import Errno
 from netsim.kernel.tcp_options import DEFAULT_MSS_V4, DEFAULT_MSS_V6, WINDOW_SCALE, parse_syn_options
-from netsim.kernel.tcp_state import Event, State
+from netsim.kernel.tcp_state import (
+    CLOSED,
+    ON_CLOSE,
+    ON_SYN,
+    ON_SYN_ACK,
+    ON_SYN_ACKED,
+    TRANSITIONS,
+)
 from netsim.wire.packet import ACK, RST, SYN, TcpSegment
 
 if TYPE_CHECKING:
@@ -24,20 +31,23 @@ def begin(conn: "TcpConnection", now: int) -> "Errno | None":
     conn.snd_nxt = conn.snd_max = conn.snd_end
     conn.rtt_at = conn.stalled_at = now or 1  # 0 would mean: not set
     conn.rto_at = now + tcp_timer.RTO_INITIAL_NS
-    conn.arm(conn.rto_at)
+    # Earlier than needed: data sent soon will want this time, and one place in the heap is enough for both.
+    conn.ns.timers.arm(conn, now + tcp_timer.RTO_MIN_NS)
     return tcp_output.send_syn(conn, now)
 
 
 def take_syn(conn: "TcpConnection", segment: TcpSegment) -> None:
     """What a SYN says about its sender: sequence number, MSS, window scaling, SACK, window (unscaled)."""
-    said = parse_syn_options(segment.options)
-    default = DEFAULT_MSS_V4 if len(conn.flow.src) == 4 else DEFAULT_MSS_V6
-    conn.mss = min(conn.mss, said.mss or default)
-    conn.cwnd = INITIAL_SEGMENTS * conn.mss
-    scaling = said.window_scale >= 0
-    conn.snd_wscale = said.window_scale if scaling else 0
-    conn.rcv_wscale = WINDOW_SCALE if scaling else -1  # -1: our SYN-ACK must not mention it
-    conn.sack_permitted = said.sack_permitted
+    mss, scale, conn.sack_permitted = parse_syn_options(segment.options)
+    if not mss:
+        mss = DEFAULT_MSS_V4 if len(conn.flow.src) == 4 else DEFAULT_MSS_V6
+    if mss < conn.mss:
+        conn.mss = mss
+        conn.cwnd = INITIAL_SEGMENTS * mss
+    if scale >= 0:
+        conn.snd_wscale, conn.rcv_wscale = scale, WINDOW_SCALE
+    else:
+        conn.snd_wscale, conn.rcv_wscale = 0, -1  # -1: our SYN-ACK must not mention it
     conn.rcv_nxt = (segment.seq + 1) & MASK
     conn.snd_wnd = segment.window
     conn.snd_wl1 = segment.seq
@@ -56,7 +66,7 @@ def in_syn_sent(conn: "TcpConnection", segment: TcpSegment, now: int) -> None:
         if flags & ACK:
             _connected(conn, segment, now)
         else:  # both ends opened at once
-            conn.move(Event.SYN)
+            conn.move(ON_SYN)
             conn.retries = 0
             conn.rto_at = now + tcp_timer.RTO_INITIAL_NS
             conn.arm(conn.rto_at)
@@ -65,7 +75,7 @@ def in_syn_sent(conn: "TcpConnection", segment: TcpSegment, now: int) -> None:
 
 def _connected(conn: "TcpConnection", segment: TcpSegment, now: int) -> None:
     """The usual answer to our SYN: acknowledge, tell the application, send what it had queued before."""
-    conn.move(Event.SYN_ACK)
+    conn.state = TRANSITIONS[conn.state][ON_SYN_ACK]
     _syn_acknowledged(conn, segment, now)
     tcp_output.send_ack(conn, now)
     conn.handler.connected(conn, now)
@@ -83,9 +93,12 @@ def _syn_acknowledged(conn: "TcpConnection", segment: TcpSegment, now: int) -> N
     conn.rto_at = conn.stalled_at = conn.retries = 0
     conn.soft_error = None
     # __tcp_select_window rounds a scaled window up to a whole unit: 64240 becomes the familiar "win 502".
-    conn.rcv_wscale = scale = max(conn.rcv_wscale, 0)
-    conn.rcv_wnd = (conn.rcv_wnd + (1 << scale) - 1) >> scale << scale
-    tcp_data.set_window(conn)
+    if conn.rcv_wscale > 0:
+        scale = conn.rcv_wscale
+        conn.window = (conn.rcv_wnd + (1 << scale) - 1) >> scale
+        conn.rcv_wnd = conn.window << scale
+    else:
+        conn.rcv_wscale = 0
 
 
 def repeated_syn(conn: "TcpConnection", segment: TcpSegment, now: int) -> bool:
@@ -114,18 +127,18 @@ def acknowledged(conn: "TcpConnection", segment: TcpSegment, now: int) -> bool:
     elif conn.listener.full:
         return False
     else:
-        conn.move(Event.SYN_ACKED)
+        conn.state = TRANSITIONS[conn.state][ON_SYN_ACKED]
         _syn_acknowledged(conn, segment, now)
         conn.snd_wnd = segment.window << conn.snd_wscale
         conn.listener.accepted(conn, now)
-    return conn.state is not State.CLOSED
+    return conn.state is not CLOSED
 
 
 def _opened_by_both(conn: "TcpConnection", segment: TcpSegment, now: int) -> None:
     """An active open that met another; the application may have closed it meanwhile."""
-    conn.move(Event.SYN_ACKED)
+    conn.move(ON_SYN_ACKED)
     _syn_acknowledged(conn, segment, now)
     if conn.fin_queued:
-        conn.move(Event.CLOSE)
+        conn.move(ON_CLOSE)
     else:
         conn.handler.connected(conn, now)

@@ -10,7 +10,11 @@ goes on.
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel.tcp_options import syn_options
-from netsim.kernel.tcp_state import State
+from netsim.kernel.tcp_state import (
+    CLOSED,
+    SYN_RECEIVED,
+    SYN_SENT,
+)
 from netsim.wire.packet import ACK, FIN, PSH, RST, SYN, Packet, TcpSegment
 
 if TYPE_CHECKING:
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from netsim.kernel.tcp import TcpConnection
 
 MASK: Final = 0xFFFFFFFF
-OPENING: Final = frozenset({State.SYN_SENT, State.SYN_RECEIVED})
+OPENING: Final = frozenset({SYN_SENT, SYN_RECEIVED})
 
 # Acknowledged bytes are cut off the send buffer in steps, so that a long transfer does not copy it for every ACK.
 _TRIM: Final = 1 << 17
@@ -47,13 +51,30 @@ def send_reset(conn: "TcpConnection", now: int) -> None:
 def send_syn(conn: "TcpConnection", now: int) -> "Errno | None":
     """SYN, or SYN-ACK once the peer's SYN is known; the window of a SYN is not scaled."""
     ns = conn.ns
-    answering = conn.state is not State.SYN_SENT
-    mss = conn.sockets.mss_for(conn.flow.dst)
-    # A SYN-ACK offers only what the SYN offered (RFC 7323 section 2.2, RFC 2018 section 2).
-    options = syn_options(mss, conn.rcv_wscale, conn.sack_permitted) if answering else syn_options(mss)
-    flags, ack = (SYN | ACK, conn.rcv_nxt) if answering else (SYN, 0)
-    segment = TcpSegment(conn.iss, ack, flags, min(conn.rcv_wnd, 65535), options)
+    mss = conn.sockets.route(conn.flow.dst).mss
+    if conn.state is SYN_SENT:
+        segment = TcpSegment(conn.iss, 0, SYN, conn.window, syn_options(mss))
+    else:
+        # Offers only what the peer's SYN offered (RFC 7323 section 2.2, RFC 2018 section 2).
+        options = syn_options(mss, conn.rcv_wscale, conn.sack_permitted)
+        segment = TcpSegment(conn.iss, conn.rcv_nxt, SYN | ACK, conn.window, options)
     return ns.output(Packet(conn.flow, segment, next(ns.uids)), now)
+
+
+def send_fin(conn: "TcpConnection", seq: int, now: int) -> None:
+    """The usual end: all data has been sent, a FIN of its own follows."""
+    conn.snd_nxt = conn.snd_max = end = conn.snd_end
+    if not conn.rtt_at:
+        conn.rtt_at, conn.rtt_seq = now, end
+    conn.stalled_at = conn.stalled_at or now
+    conn.unacked = conn.ack_at = 0
+    if not conn.rto_at:
+        at = conn.rto_at = now + conn.rto_ns
+        if not 0 < conn.deadline_ns <= at:
+            conn.ns.timers.arm(conn, at)
+    ns = conn.ns
+    segment = TcpSegment(seq, conn.rcv_nxt, FIN | ACK, conn.window)
+    ns.output(Packet(conn.flow, segment, next(ns.uids)), now)
 
 
 def enqueue(conn: "TcpConnection", data: bytes) -> None:
@@ -64,12 +85,12 @@ def enqueue(conn: "TcpConnection", data: bytes) -> None:
 
 def push(conn: "TcpConnection", now: int) -> None:
     """Send from `snd_nxt` on, segment by segment, as far as the peer's window and the congestion window allow."""
-    while conn.snd_nxt != conn.snd_end and conn.state is not State.CLOSED:
+    while conn.snd_nxt != conn.snd_end and conn.state is not CLOSED:
         size = _next_size(conn)
         if size < 0:
             break
         send_from(conn, conn.snd_nxt, size, now)
-    if conn.snd_una != conn.snd_end and not conn.rto_at and conn.state is not State.CLOSED:
+    if conn.snd_una != conn.snd_end and not conn.rto_at and conn.state is not CLOSED:
         conn.rto_at = now + conn.rto_ns  # outstanding segments, or a closed window to probe
         conn.arm(conn.rto_at)
 
@@ -148,7 +169,7 @@ def release(conn: "TcpConnection", ack: int) -> None:
 
 def mtu_changed(conn: "TcpConnection", now: int) -> None:
     """A router said "fragmentation needed": shrink the segments and send the oldest again (RFC 1191)."""
-    mss = conn.sockets.mss_for(conn.flow.dst)
+    mss = conn.sockets.route(conn.flow.dst).mss
     if mss >= conn.mss:
         return
     conn.mss = mss

@@ -5,59 +5,68 @@ begins at an offset that depends on both addresses and the destination port, tri
 that the others stay free for bind), then the rest; the next search for the same destination begins behind the port
 found, plus a little noise. There the first offset is a keyed hash, here it is drawn from the namespace's random
 stream. A port is free if no connection to this destination uses it, TIME_WAIT included (net.ipv4.tcp_tw_reuse
-needs timestamps).
+needs timestamps), and nobody listens on it.
 """
 
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Container
+from typing import Any, Final
 
 from netsim.wire.addr import Address
+from netsim.wire.packet import TCP
 
-# get_random_u32_below(8) * 2, since Linux 5.18.
-_NOISE: Final = 8
-
-Destination = tuple[Address, Address, int]
+_NOISE_BITS: Final = 3  # get_random_u32_below(8) * 2, since Linux 5.18
 
 
 class EphemeralPorts:
-    """The ports of one namespace's active opens, by (source address, destination address, destination port)."""
+    """net.ipv4.ip_local_port_range of one namespace, and how far the search has come for each destination."""
 
-    __slots__ = ("_low", "_random", "_size", "_start", "_used")
+    __slots__ = ("_towards", "low", "random", "size")
 
     def __init__(self, port_range: tuple[int, int], rng: random.Random) -> None:
-        self._low = port_range[0]
-        self._size = (port_range[1] - port_range[0] + 1) & ~1  # __inet_hash_connect wants an even range
-        self._random = rng
-        self._start: dict[Destination, int] = {}
-        self._used: dict[Destination, int] = {}
+        self.low = port_range[0]
+        self.size = (port_range[1] - port_range[0] + 1) & ~1  # __inet_hash_connect wants an even range
+        self.random = rng
+        self._towards: dict[tuple[Address, Address, int], PortUse] = {}
 
-    def take(self, destination: Destination, is_free: Callable[[int], bool]) -> int:
-        """A free port, counted as used; 0 if there is none (EADDRNOTAVAIL)."""
-        used = self._used.get(destination, 0)
-        if used >= self._size:
-            return 0
-        start = self._start.get(destination)
-        if start is None:
-            start = int(self._random.random() * self._size) & ~1
-        for step in range(self._size):
-            offset = (start + 2 * step + (2 * step >= self._size)) % self._size
-            if is_free(self._low + offset):
-                noise = 2 * int(self._random.random() * _NOISE)
-                self._start[destination] = (offset + 2 + noise) % self._size & ~1
-                self._used[destination] = used + 1
-                return self._low + offset
-        return 0
-
-    def give_back(self, destination: Destination) -> None:
-        """A connection with a port from here is gone."""
-        self._used[destination] -= 1
+    def towards(self, src: Address, dst: Address, dport: int) -> "PortUse":
+        """The ports used towards a destination."""
+        use = self._towards.get((src, dst, dport))
+        if use is None:
+            use = self._towards[src, dst, dport] = PortUse(self, src, dst, dport)
+        return use
 
     def unbound(self, is_free: Callable[[int], bool]) -> int:
         """A free port for a socket without destination (udp_lib_get_port): a random start, then upwards; 0 if none."""
-        start = int(self._random.random() * self._size)
-        for step in range(self._size):
-            port = self._low + (start + step) % self._size
+        start = int(self.random.random() * self.size)
+        for step in range(self.size):
+            port = self.low + (start + step) % self.size
             if is_free(port):
+                return port
+        return 0
+
+
+class PortUse:
+    """One source, one destination: `used` counts the connections that have a port from here, TIME_WAIT included."""
+
+    __slots__ = ("_destination", "_ports", "_start", "used")
+
+    def __init__(self, ports: EphemeralPorts, src: Address, dst: Address, dport: int) -> None:
+        self._ports = ports
+        self._destination = (dst, src, dport)
+        self._start = int(ports.random.random() * ports.size) & ~1
+        self.used = 0
+
+    def free_port(self, connections: Container[Any], listeners: Container[Any]) -> int:
+        """A port that is free now; 0 if there is none (EADDRNOTAVAIL)."""
+        dst, src, dport = self._destination
+        size, low = self._ports.size, self._ports.low
+        steps = size if self.used < size else 0
+        for step in range(steps):
+            offset = (self._start + 2 * step + (2 * step >= size)) % size
+            port = low + offset
+            if (dst, src, dport, port, TCP) not in connections and (None, port) not in listeners:
+                noise = self._ports.random.getrandbits(_NOISE_BITS) << 1
+                self._start = (offset + 2 + noise) % size & ~1
                 return port
         return 0

@@ -115,3 +115,29 @@ TRANSITIONS: Final[dict[State, dict[Event, State]]] = {
 # States in which the application may send, and in which the peer may.
 CAN_SEND: Final = frozenset({State.ESTABLISHED, State.CLOSE_WAIT})
 CAN_RECEIVE: Final = frozenset({State.ESTABLISHED, State.FIN_WAIT_1, State.FIN_WAIT_2})
+
+# The members as module constants: on the packet path, looking one up on its Enum class costs more than the comparison.
+CLOSED: Final = State.CLOSED
+LISTEN: Final = State.LISTEN
+SYN_SENT: Final = State.SYN_SENT
+SYN_RECEIVED: Final = State.SYN_RECEIVED
+ESTABLISHED: Final = State.ESTABLISHED
+FIN_WAIT_1: Final = State.FIN_WAIT_1
+FIN_WAIT_2: Final = State.FIN_WAIT_2
+CLOSE_WAIT: Final = State.CLOSE_WAIT
+CLOSING: Final = State.CLOSING
+LAST_ACK: Final = State.LAST_ACK
+TIME_WAIT: Final = State.TIME_WAIT
+ON_CONNECT: Final = Event.CONNECT
+ON_SYN: Final = Event.SYN
+ON_SYN_ACK: Final = Event.SYN_ACK
+ON_SYN_ACKED: Final = Event.SYN_ACKED
+ON_CLOSE: Final = Event.CLOSE
+ON_FIN: Final = Event.FIN
+ON_FIN_ACKED: Final = Event.FIN_ACKED
+ON_KILL: Final = Event.KILL
+ON_EXPIRE: Final = Event.EXPIRE
+
+# Where the two ways of opening a connection begin.
+CONNECTING: Final = TRANSITIONS[CLOSED][ON_CONNECT]
+HALF_OPEN: Final = TRANSITIONS[LISTEN][ON_SYN]

@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING, Final
 
 from netsim.kernel import tcp_output
 from netsim.kernel.errno import Errno
-from netsim.kernel.tcp_state import State
+from netsim.kernel.tcp_state import (
+    CLOSE_WAIT,
+    ESTABLISHED,
+    FIN_WAIT_2,
+    SYN_RECEIVED,
+    SYN_SENT,
+)
 
 if TYPE_CHECKING:
     from netsim.kernel.tcp import TcpConnection
@@ -44,14 +50,14 @@ def rtt_sample(conn: "TcpConnection", rtt_ns: int) -> None:
     else:
         conn.srtt_ns = rtt_ns or 1
         conn.rttvar_ns = rtt_ns >> 1
-    set_rto(conn)
+    variance = conn.rttvar_ns << 2
+    rto = conn.srtt_ns + (variance if variance > RTO_MIN_NS else RTO_MIN_NS)
+    conn.rto_ns = rto if rto < RTO_MAX_NS else RTO_MAX_NS
 
 
 def set_rto(conn: "TcpConnection") -> None:
     """The time-out that the estimator asks for, without any doubling."""
-    variance = conn.rttvar_ns << 2
-    rto = conn.srtt_ns + (variance if variance > RTO_MIN_NS else RTO_MIN_NS)
-    conn.rto_ns = rto if rto < RTO_MAX_NS else RTO_MAX_NS
+    conn.rto_ns = min(conn.srtt_ns + max(conn.rttvar_ns << 2, RTO_MIN_NS), RTO_MAX_NS)
 
 
 def expired(conn: "TcpConnection", now: int) -> None:
@@ -78,9 +84,9 @@ def rearm(conn: "TcpConnection") -> None:
 
 
 def _retransmission_due(conn: "TcpConnection", now: int) -> None:
-    if conn.state is State.SYN_SENT:
+    if conn.state is SYN_SENT:
         _syn_due(conn, now)
-    elif conn.state is State.SYN_RECEIVED:
+    elif conn.state is SYN_RECEIVED:
         _syn_ack_due(conn, now)
     elif conn.snd_una != conn.snd_max:
         _data_due(conn, now)
@@ -173,7 +179,7 @@ def _rearm_rto(conn: "TcpConnection", interval_ns: int, now: int) -> None:
 
 def start_keepalive(conn: "TcpConnection", now: int) -> None:
     """Probe after the idle time; every segment received postpones it (seen when the timer comes up)."""
-    if conn.keepalive is not None and conn.state is State.ESTABLISHED:
+    if conn.keepalive is not None and conn.state is ESTABLISHED:
         conn.idle_at = max(conn.seen_at, now) + conn.keepalive[0]
         conn.arm(conn.idle_at)
 
@@ -185,10 +191,10 @@ def start_fin_wait_2(conn: "TcpConnection", now: int) -> None:
 
 
 def _idle_due(conn: "TcpConnection", now: int) -> None:
-    if conn.state is State.FIN_WAIT_2 and conn.rcv_closed:
+    if conn.state is FIN_WAIT_2 and conn.rcv_closed:
         conn.kill(now)
         conn.handler.closed(conn, now)
-    elif conn.keepalive is not None and conn.state in (State.ESTABLISHED, State.CLOSE_WAIT):
+    elif conn.keepalive is not None and conn.state in (ESTABLISHED, CLOSE_WAIT):
         _keepalive_due(conn, conn.keepalive, now)
 
 

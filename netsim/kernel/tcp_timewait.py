@@ -1,8 +1,9 @@
 """TIME_WAIT: what remains of a connection for a minute, so that late segments find an answer
 (net/ipv4/tcp_minisocks.c).
 
-All last equally long (TCP_TIMEWAIT_LEN, 60 s), so they expire in the order in which they began: one queue and one timer
-per namespace. A SYN with a higher sequence number takes the port over at once (RFC 9293 section 3.10.7.4, RFC 6191).
+All last equally long (TCP_TIMEWAIT_LEN, 60 s), so they expire in the order in which they began: one queue per
+namespace, swept whenever it is used, and by a timer once a second at most. A SYN with a higher sequence number
+takes the port over at once (RFC 9293 section 3.10.7.4, RFC 6191).
 """
 
 from collections import deque
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 TIME_WAIT_NS: Final = 60_000_000_000
 _INVALID_RATELIMIT_NS: Final = 500_000_000  # net.ipv4.tcp_invalid_ratelimit
+_SWEEP_NS: Final = 1_000_000_000
 MASK: Final = 0xFFFFFFFF
 _HALF: Final = 1 << 31
 
@@ -26,11 +28,11 @@ class TimeWait:
 
     __slots__ = (
         "answered_at",
-        "ephemeral",
         "expires_ns",
         "flow",
         "key",
         "owner",
+        "ports",
         "rcv_nxt",
         "snd_nxt",
         "sockets",
@@ -41,7 +43,7 @@ class TimeWait:
         self.sockets: Sockets = conn.sockets
         self.flow: Flow = conn.flow
         self.key: Flow = conn.key
-        self.ephemeral = conn.ephemeral
+        self.ports = conn.ports
         self.owner = conn.owner
         self.snd_nxt = conn.snd_max
         self.rcv_nxt = conn.rcv_nxt
@@ -51,6 +53,9 @@ class TimeWait:
 
     def arrive(self, packet: Packet, now: int) -> DropReason | None:
         """tcp_timewait_state_process: a late segment is answered by the last ACK; a new SYN opens the port again."""
+        if self.expires_ns <= now:
+            self.sockets.forget(self)
+            return self.sockets.deliver(packet, now)
         segment = packet.body
         assert isinstance(segment, TcpSegment)
         flags = segment.flags
@@ -64,10 +69,13 @@ class TimeWait:
             return self.sockets.syn_after_time_wait(packet, (self.snd_nxt + 65535 + 2) & MASK, now)
         if flags & ACK:
             self.expires_ns = now + TIME_WAIT_NS
-            self.sockets.time_waits.add(self)
+            self.sockets.time_waits.add(self, now)
         if ahead or segment.payload or flags & (SYN | FIN):
             self._answer(segment, now)
         return None
+
+    def stop_timers(self) -> None:
+        """It has none of its own."""
 
     def _answer(self, segment: TcpSegment, now: int) -> None:
         if not segment.payload and self.answered_at and now - self.answered_at < _INVALID_RATELIMIT_NS:
@@ -91,21 +99,26 @@ class TimeWaits:
         self.deadline_ns = 0
         self.armed_ns = 0
 
-    def add(self, entry: TimeWait) -> None:
+    def add(self, entry: TimeWait, now: int) -> None:
         """Let an entry begin, or begin anew."""
+        self.sweep(now)
         self._queue.append((entry.expires_ns, entry))
         if not self.deadline_ns:
             self._sockets.ns.timers.arm(self, entry.expires_ns)
 
-    def expired(self, now: int) -> None:
-        """Timer queue: the oldest ones are over."""
+    def sweep(self, now: int) -> None:
+        """Forget those that are over."""
         queue = self._queue
         while queue and queue[0][0] <= now:
             at_ns, entry = queue.popleft()
             if at_ns == entry.expires_ns:
                 self._sockets.forget(entry)
-        if queue:
-            self._sockets.ns.timers.arm(self, queue[0][0])
+
+    def expired(self, now: int) -> None:
+        """Timer queue: it is time to sweep."""
+        self.sweep(now)
+        if self._queue:
+            self._sockets.ns.timers.arm(self, max(self._queue[0][0], now + _SWEEP_NS))
 
     def clear(self) -> None:
         """The namespace is gone."""

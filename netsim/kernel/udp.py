@@ -77,7 +77,7 @@ class UdpSocket:
         known = self._flows.get((dst, dport))
         if known is not None and source in (None, known.src):
             return known
-        chosen = source or self.address or self.sockets.source_for(dst)
+        chosen = source or self.address or self.sockets.route(dst).source
         if chosen is None:
             return None
         flow = self._flows[dst, dport] = Flow(chosen, dst, self.port, dport, UDP)
@@ -116,7 +116,7 @@ class IcmpSocket:
 
     def send(self, dst: Address, sequence: int, payload: bytes, now: int) -> Errno | None:
         """An echo request."""
-        source = self.sockets.source_for(dst)
+        source = self.sockets.route(dst).source
         if source is None:
             return Errno.ENETUNREACH
         ns = self.sockets.ns

@@ -110,7 +110,7 @@ class FaultInjector:
     def _pods(self, name: str, plan: FaultPlan) -> list[Pod]:
         """Running pods that are meant; a node's selector means its pods."""
         selector = plan.selector
-        found = [pod for pod in self._control.api.list("Pod") if isinstance(pod, Pod) and _running(pod)]
+        found = [pod for pod in self._control.api.list(Pod) if _running(pod)]
         if selector.kind == "node":
             chosen = [pod for pod in found if fnmatchcase(pod.spec.nodeName or "", selector.node)]
         else:
@@ -171,7 +171,7 @@ class FaultInjector:
 
     def _node_crash(self, name: str, plan: FaultPlan) -> None:
         nodes = self._nodes(name, plan)
-        pods = [pod for pod in self._control.api.list("Pod") if isinstance(pod, Pod) and pod.spec.nodeName in nodes]
+        pods = [pod for pod in self._control.api.list(Pod) if pod.spec.nodeName in nodes]
         self._tell(name, plan, [pod for pod in pods if _running(pod)], nodes=nodes)
         for node in nodes:
             self._fabric.crash_node(node)
@@ -181,8 +181,15 @@ class FaultInjector:
         cables = self._cables(name, plan)
         self._tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
         for cable in cables:
-            self._fabric.set_cable(cable, False)
-            self._later(plan, self._fabric.set_cable, cable, True)
+            self._plug(cable, up=False)
+            self._later(plan, self._plug, cable, True)
+
+    def _plug(self, cable: "Cable", up: bool) -> None:
+        """A node's cable is also its kubelet's and kube-proxy's way to the API server, whose messages are no packets here."""
+        self._fabric.set_cable(cable, up)
+        node = cable.name.removesuffix(":eth0")
+        if node in self._fabric.nodes:
+            (self._control.reconnect_node if up else self._control.disconnect_node)(node)
 
     def _link_netem(self, name: str, plan: FaultPlan) -> None:
         cables = self._cables(name, plan)
@@ -229,8 +236,7 @@ class FaultInjector:
     def _services_of(self, addresses: Sequence[str]) -> tuple[str, ...]:
         """Services that have one of the addresses as an endpoint now."""
         found: dict[str, None] = {}
-        for item in self._control.api.list("EndpointSlice"):
-            assert isinstance(item, EndpointSlice)
+        for item in self._control.api.list(EndpointSlice):
             service = item.metadata.labels.get("kubernetes.io/service-name", "")
             if any(address in addresses for endpoint in item.endpoints for address in endpoint.addresses):
                 found[f"{item.metadata.namespace}/{service}"] = None
@@ -238,7 +244,7 @@ class FaultInjector:
 
     def _pods_on(self, cables: Sequence["Cable"]) -> list[Pod]:
         hosts = {cable.name.removesuffix(":eth0") for cable in cables}
-        pods: list[Any] = list(self._control.api.list("Pod"))
+        pods: list[Any] = list(self._control.api.list(Pod))
         return [pod for pod in pods if _key(pod) in hosts or pod.spec.nodeName in hosts]
 
 

@@ -1,25 +1,25 @@
 """An HTTP server in a container: it listens, works for a while on each request, answers, and ends as nginx does.
 
-Made by `containers.py` for pods and by tests. Callback based: one object per connection (`_Served`), which is the kernel's
-handler and has a timer for the time that a request takes.
+Made by `containers.py` for pods and by tests. Callback based: one object per connection (`http_served.Served`), which
+is the kernel's handler and has a timer for the time that a request takes.
 
 Theory of operation
 -------------------
 A connection waits for a request, has one in the queue or in work, or is over. Requests that come before the last is
-answered (pipelining) wait in their connection. At most `concurrency` requests are in work, the others wait in one queue,
-first come, first served. The server does not look at a connection while it works for it: a request whose client has
-gone is worked on all the same, and only its answer is lost.
+answered (pipelining) wait in their connection. At most `concurrency` requests are in work, the others wait in one
+queue, first come, first served. The server does not look at a connection while it works for it: a request whose client
+has gone is worked on all the same, and only its answer is lost.
 
-SIGTERM is what nginx calls `quit` (the images' STOPSIGNAL is SIGQUIT, docker-nginx's Dockerfile): the listening sockets and
-the idle connections that were kept alive are closed, requests are finished with `Connection: close`, and the process ends when the
-last connection has. With `graceful=False` it ends at once (nginx `stop`).
+SIGTERM is what nginx calls `quit` (the images' STOPSIGNAL is SIGQUIT, docker-nginx's Dockerfile): the listening sockets
+and the idle connections that were kept alive are closed, requests are finished with `Connection: close`, and the
+process ends when the last connection has. With `graceful=False` it ends at once (nginx `stop`).
 
-A hung server (`hang`: SIGSTOP, in effect) neither reads nor answers; the kernel goes on accepting and acknowledging until the
-receive windows are full. Work goes on meanwhile (it was sleep); what was to be done at its end is done by `resume`. SIGTERM
-waits, SIGKILL does not.
+A hung server (`hang`: SIGSTOP, in effect) neither reads nor answers; the kernel goes on accepting and acknowledging
+until the receive windows are full. Time for requests passes meanwhile (it was sleep); what was to be done at its end is
+done by `resume`. SIGTERM waits, SIGKILL does not.
 
-Simplified: no accept queue (a hung nginx would lose SYNs once its backlog of 511 is full); a connection that has not asked yet
-is closed after the keep-alive time-out (nginx: client_header_timeout, 60 s).
+Simplified: no accept queue (a hung nginx would lose SYNs once its backlog of 511 is full); a connection that has not
+asked yet is closed after the keep-alive time-out (nginx: client_header_timeout, 60 s).
 """
 
 from collections import deque
@@ -27,16 +27,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from netsim.engine import S
-from netsim.fabric.http_messages import BadMessageError, HttpRequest, Incoming, Messages
+from netsim.fabric.http_messages import BadMessageError, HttpRequest, Messages
 from netsim.kernel.sockets import InUseError
 from netsim.kernel.tcp import ORPHAN
 from netsim.workload.deadlines import Deadlines
 from netsim.workload.http import Answer, Site
+from netsim.workload.http_served import Served
 
 if TYPE_CHECKING:
     from netsim.fabric.app import Exited
     from netsim.fabric.host import Host
-    from netsim.kernel.errno import Errno
     from netsim.kernel.tcp import TcpConnection
     from netsim.kernel.tcp_listen import TcpListener
 
@@ -79,14 +79,14 @@ class HttpServer:
         self._answers: dict[tuple[str, str, bool], bytes] = {}
         self._random = host.engine.stream(f"server/{host.name}")
         self._listeners: list[TcpListener] = []
-        self._open: dict[_Served, None] = {}
-        self.idle: Deadlines[_Served] = Deadlines(
+        self._open: dict[Served, None] = {}
+        self.idle: Deadlines[Served] = Deadlines(
             host.engine.timers, spec.keep_alive_timeout_ns, self._idle_too_long
         )
-        self._queue: deque[_Served] = deque()
+        self._queue: deque[Served] = deque()
         self._limit = spec.concurrency or 1 << 62
         self._running = 0
-        self._late: list[_Served] = []
+        self._late: list[Served] = []
         self._draining = False
         self._terminated = False
         self._ended = False
@@ -133,10 +133,14 @@ class HttpServer:
         self.hung = False
         late, self._late = self._late, []
         for served in late:
-            served.resume(now)
+            if served.request is not None:
+                self.worked(served, now)
         for served in list(self._open):
             if not served.gone:
                 served.conn.resume(now)
+        for served in late:
+            if not served.gone and served.request is None and served not in self.idle.pending:
+                self.hang_up(served, now)  # idle for too long, and still
         self._work_off(now)
         if self._terminated:
             self.terminate(now)
@@ -156,8 +160,8 @@ class HttpServer:
             self._end(0, now)
 
     # ------------------------------------------------------------------ connections
-    def _accept(self, conn: "TcpConnection", now: int) -> "_Served":
-        served = _Served(self, conn)
+    def _accept(self, conn: "TcpConnection", now: int) -> "Served":
+        served = Served(self, conn)
         conn.owner = self
         self._open[served] = None
         self.idle.add(served, now)
@@ -165,13 +169,13 @@ class HttpServer:
             conn.pause()
         return served
 
-    def hang_up(self, served: "_Served", now: int) -> None:
+    def hang_up(self, served: "Served", now: int) -> None:
         """Close a connection."""
         served.conn.handler = ORPHAN
         served.conn.close(now)
         self.forget(served, now)
 
-    def forget(self, served: "_Served", now: int) -> None:
+    def forget(self, served: "Served", now: int) -> None:
         """A connection is over."""
         served.gone = True
         self.idle.discard(served)
@@ -179,14 +183,14 @@ class HttpServer:
         if self._draining:
             self._end_if_drained(now)
 
-    def _idle_too_long(self, served: "_Served", now: int) -> None:
+    def _idle_too_long(self, served: "Served", now: int) -> None:
         if self.hung:
             self._late.append(served)
         else:
             self.hang_up(served, now)
 
     # ------------------------------------------------------------------ requests
-    def asked(self, served: "_Served", request: HttpRequest, now: int) -> None:
+    def asked(self, served: "Served", request: HttpRequest, now: int) -> None:
         """A complete request."""
         self.idle.discard(served)
         served.request = request
@@ -195,7 +199,7 @@ class HttpServer:
         else:
             self._queue.append(served)
 
-    def _work(self, served: "_Served", now: int) -> None:
+    def _work(self, served: "Served", now: int) -> None:
         self._running += 1
         service_ns = self.spec.service_ns
         if service_ns and self.spec.distribution == "exponential":
@@ -205,7 +209,7 @@ class HttpServer:
         else:
             self._answer(served, now)
 
-    def worked(self, served: "_Served", now: int) -> None:
+    def worked(self, served: "Served", now: int) -> None:
         """The time for a request is over."""
         if self._ended:
             return
@@ -220,7 +224,7 @@ class HttpServer:
         while self._queue and self._running < self._limit and not self._ended:
             self._work(self._queue.popleft(), now)
 
-    def _answer(self, served: "_Served", now: int) -> None:
+    def _answer(self, served: "Served", now: int) -> None:
         request = served.request
         assert request is not None
         served.request = None
@@ -255,99 +259,7 @@ class HttpServer:
             answer.status, answer.headers, answer.body, to_head=to_head, close=close
         )
 
-    def refuse(self, served: "_Served", error: BadMessageError, now: int) -> None:
+    def refuse(self, served: "Served", error: BadMessageError, now: int) -> None:
         """Not HTTP: say so, and close."""
         served.conn.send(self._build(self._site.error(error.status), False, True), now)
         self.hang_up(served, now)
-
-
-class _Served:
-    """One connection: the kernel's handler, and the timer of the request in work."""
-
-    __slots__ = (
-        "_incoming",
-        "_pipelined",
-        "_server",
-        "answered",
-        "armed_ns",
-        "conn",
-        "deadline_ns",
-        "gone",
-        "half_closed",
-        "request",
-    )
-
-    def __init__(self, server: HttpServer, conn: "TcpConnection") -> None:
-        self._server = server
-        self.conn = conn
-        self.request: HttpRequest | None = None
-        self.answered = 0
-        self.half_closed = False
-        self.gone = False
-        self.deadline_ns = 0
-        self.armed_ns = 0
-        self._incoming: Incoming[HttpRequest] | None = None
-        self._pipelined = b""
-
-    def expired(self, now: int) -> None:
-        """Timer queue: the request's time is over."""
-        self._server.worked(self, now)
-
-    def resume(self, now: int) -> None:
-        """The server was hung when this connection's time had come: a request's, or an idle one's."""
-        if self.request is not None:
-            self._server.worked(self, now)
-        elif not self.gone:
-            self._server.hang_up(self, now)
-
-    # ------------------------------------------------------------------ TcpHandler
-    def connected(self, conn: "TcpConnection", now: int) -> None:
-        """Not told to those who accept."""
-
-    def received(self, conn: "TcpConnection", data: bytes, now: int) -> None:
-        """A request, or a part of one, or several."""
-        if self._incoming is None and self.request is None:
-            try:
-                request = self._server.messages.read_request(data)
-            except BadMessageError as error:
-                self._server.refuse(self, error, now)
-                return
-            if request is not None and not request.missing and not request.rest:
-                self._server.asked(self, request, now)
-                return
-        self._pipelined += data
-        self.go_on(now)
-
-    def go_on(self, now: int) -> None:
-        """Look at what has arrived beyond the request that was answered last."""
-        while self._pipelined and self.request is None and not self.gone:
-            data, self._pipelined = self._pipelined, b""
-            self._piece(data, now)
-
-    def _piece(self, data: bytes, now: int) -> None:
-        incoming = self._incoming
-        if incoming is None:
-            incoming = self._incoming = self._server.messages.incoming_request()
-        try:
-            request = incoming.feed(data)
-        except BadMessageError as error:
-            self._server.refuse(self, error, now)
-            return
-        if request is not None:
-            self._incoming = None
-            self._pipelined = request.rest
-            self._server.asked(self, request, now)
-
-    def peer_closed(self, conn: "TcpConnection", now: int) -> None:
-        """The client sends nothing more; an answer that is due still goes out."""
-        if self.request is None:
-            self._server.hang_up(self, now)
-        else:
-            self.half_closed = True
-
-    def closed(self, conn: "TcpConnection", now: int) -> None:
-        """Nobody is told: the connection is forgotten when the server closes it."""
-
-    def failed(self, conn: "TcpConnection", errno: "Errno", now: int) -> None:
-        """Reset or lost."""
-        self._server.forget(self, now)

@@ -58,7 +58,7 @@ class Resolver:
     """One process's resolver. Raises KeyError for an unknown style or cache."""
 
     __slots__ = ("_active", "_cache", "_files", "_policy", "armed_ns", "codec", "conf", "deadline_ns",
-                 "exchanger", "host", "memory", "owner", "rng", "socket_per_server", "style", "timers")  # fmt: skip
+                 "exchanger", "host", "memory", "owner", "rng", "style", "timers")  # fmt: skip
 
     def __init__(
         self,
@@ -82,7 +82,6 @@ class Resolver:
         self.deadline_ns = 0
         self.armed_ns = 0
         self.style = STYLES[style]
-        self.socket_per_server = self.style.search != "musl"
         self._policy = CACHES[cache]
         self._cache: Bounded[tuple[str, str], tuple[int, LookupResult]] = Bounded(_MOST_CACHED)
         self._files = {"localhost": (ip("127.0.0.1"),), host.hostname: (host.address,), **(hosts or {})}
@@ -154,12 +153,13 @@ class Resolver:
         self._active.pop(lookup, None)
 
 
-class HostLookup:
-    """A look-up under way: the `Transport` of its state machine."""
+class HostLookup(Lookup):
+    """A look-up under way."""
 
-    __slots__ = ("_asked", "_done", "_family", "_machine", "_resolver", "_sockets", "_unsent", "until_ns")
+    __slots__ = ("_asked", "_done", "_family", "_resolver", "_sockets", "_unsent", "until_ns")
 
     def __init__(self, resolver: Resolver, name: str, family: str, done: Done) -> None:
+        super().__init__(name, resolver.style, FAMILIES[family], resolver.conf, resolver.memory)
         self._resolver = resolver
         self._family = family
         self._done = done
@@ -168,30 +168,22 @@ class HostLookup:
         # What was asked from the present ports, by id: slot, server, question.
         self._asked: dict[int, tuple[int, int, bytes]] = {}
         self.until_ns = 0
-        self._machine = Lookup(name, resolver.style, FAMILIES[family], resolver.conf, resolver.memory, self)
 
-    def begin(self, now: int) -> None:
-        """Start."""
-        self._machine.begin(now)
-
-    def silence(self, now: int) -> None:
-        """Nothing came in time."""
-        self._machine.silence(now)
-
-    def ask(self, slot: int, name: str, qtype: int, server: int, *, over_tcp: bool) -> None:
+    def ask(self, slot: int, server: int, *, over_tcp: bool) -> None:
         """Send a question."""
         resolver = self._resolver
         edns_size = resolver.conf.edns_size
-        tail = resolver.codec.query(name, qtype, edns_size)
+        tail = resolver.codec.query(self.current, self.types[slot], edns_size)
         address = resolver.conf.servers[server]
+        self.queries += 1
         if over_tcp:
             self._ask_over_tcp(slot, server, address, tail)
             return
-        key = server if resolver.socket_per_server else 0
+        key = server if resolver.style.socket_per_server else 0
         socket = self._sockets.get(key) or self._open(key)
         number = resolver.rng.getrandbits(16)
         self._asked[number] = (slot, server, tail[10:-11] if edns_size else tail[10:])
-        errno = socket.send(number.to_bytes(2) + tail, address, DNS_PORT, self._machine.now)
+        errno = socket.send(number.to_bytes(2) + tail, address, DNS_PORT, self.now)
         if errno is not None and self._unsent is None:  # no route, for example
             self._unsent = server
             resolver.host.engine.call_later(0, self._could_not_send)
@@ -206,9 +198,9 @@ class HostLookup:
         def done(reply: bytes | None, now: int) -> None:
             answer = self._resolver.codec.answer(reply) if reply else None
             if answer is None:
-                self._machine.unreachable(server, now)
+                self.unreachable(server, now)
             else:
-                self._machine.heard(slot, server, answer, now, over_tcp=True)
+                self.heard(slot, server, answer, now, over_tcp=True)
 
         timeout_ns = self._resolver.conf.timeout_ns
         self._resolver.exchanger.exchange(address, DNS_PORT, tail, timeout_ns, done, over_tcp=True)
@@ -221,16 +213,16 @@ class HostLookup:
         answer = self._resolver.codec.answer(payload)
         # The socket is connected (glibc) or the source is checked (musl): a reply from elsewhere does not count.
         if answer is not None and answer.question == question and src == self._resolver.conf.servers[server]:
-            self._machine.heard(slot, server, answer, now)
+            self.heard(slot, server, answer, now)
 
     def _icmp_error(self, _socket: UdpSocket, _errno: Errno, flow: Flow, now: int) -> None:
         if flow.dst in self._resolver.conf.servers:
-            self._machine.unreachable(self._resolver.conf.servers.index(flow.dst), now)
+            self.unreachable(self._resolver.conf.servers.index(flow.dst), now)
 
     def _could_not_send(self) -> None:
         server, self._unsent = self._unsent, None
         if server is not None:
-            self._machine.unreachable(server, self._resolver.host.now)
+            self.unreachable(server, self._resolver.host.now)
 
     def reopen(self) -> None:
         """Ask from a new port: replies to the old one are lost."""
@@ -251,7 +243,7 @@ class HostLookup:
 
     def finished(self, result: LookupResult) -> None:
         """Tell the application."""
-        now = self._machine.now
+        now = self.now
         self.hang_up()
         self._resolver.ended(self)
         self._resolver.remember(result, self._family, now)

@@ -13,6 +13,7 @@ every slot has a usable reply, or when the schedule of servers and rounds is use
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -49,6 +50,8 @@ class Memory:
 class Exchange(ABC):
     """The look-up of one name. `answers` has one place per slot, None until there is a usable reply."""
 
+    __slots__ = ("_conf", "_line", "_memory", "answers")
+
     def __init__(self, slots: int, conf: Settings, memory: Memory, line: Line) -> None:
         self.answers: list[Answer | None] = [None] * slots
         self._conf = conf
@@ -71,77 +74,63 @@ class Exchange(ABC):
     def unreachable(self, server: int, now: int) -> None:
         """The network says that the server cannot be reached (ICMP), or its TCP connection failed."""
 
-    def _finish(self) -> None:
-        self._line.over(outcome_of(self.answers))
-
 
 class GlibcExchange(Exchange):
-    """One server after another, `attempts` times round."""
+    """One server after another, `attempts` times round. `_missing` has a bit for each slot without a reply."""
+
+    __slots__ = ("_all_errors", "_bad", "_first", "_in_turn", "_index", "_missing", "_round", "_server")
 
     def __init__(self, slots: int, conf: Settings, memory: Memory, line: Line) -> None:
         super().__init__(slots, conf, memory, line)
-        self._round = 0
-        self._index = 0
-        self._first = 0
-        if conf.rotate:
-            self._first = memory.turn
-            memory.turn += 1
-        self._bad: list[Outcome | None] = [None] * slots
-        self._last_bad: Outcome | None = None
+        self._round = self._index = self._first = self._server = self._missing = 0
+        self._bad: Outcome | None = None
         self._all_errors = True
-
-    @property
-    def _server(self) -> int:
-        return (self._first + self._index) % len(self._conf.servers)
-
-    @property
-    def _in_turn(self) -> bool:
-        return self._memory.single_request and len(self.answers) > 1
+        self._in_turn = False
+        if conf.rotate:
+            self._first = self._server = memory.turn % len(conf.servers)
+            memory.turn += 1
 
     def begin(self, now: int) -> None:
         """Ask the first server."""
         self._ask(now)
 
     def _ask(self, now: int) -> None:
-        for slot in range(len(self.answers)):
-            self.answers[slot] = self._bad[slot] = None
-        for slot in range(1 if self._in_turn else len(self.answers)):
+        slots = len(self.answers)
+        self._missing = (1 << slots) - 1
+        self._in_turn = self._memory.single_request and slots > 1
+        for slot in range(1 if self._in_turn else slots):
             self._line.ask(slot, self._server, over_tcp=self._conf.over_tcp)
-        self._line.wait(now + self._timeout_ns())
+        self._line.wait(now + (self._later_timeout_ns() if self._index else self._conf.timeout_ns))
 
-    def _timeout_ns(self) -> int:
+    def _later_timeout_ns(self) -> int:
         """send_dg: `retrans << ns`, divided by the number of servers for all but the first; at least 1 s."""
-        if self._index == 0:
-            return self._conf.timeout_ns
-        seconds = (self._conf.timeout_ns // S << self._index) // len(self._conf.servers)
-        return max(seconds, 1) * S
+        return max((self._conf.timeout_ns // S << self._index) // len(self._conf.servers), 1) * S
 
     def heard(self, slot: int, server: int, answer: Answer, now: int, *, over_tcp: bool = False) -> None:
         """Take a reply; a truncated one is asked for again over TCP."""
-        if server != self._server or self.answers[slot] is not None:
+        bit = 1 << slot
+        if server != self._server or not self._missing & bit:
             return
-        self._all_errors = False
         if answer.truncated and not over_tcp:
             self._line.ask(slot, server, over_tcp=True)
             return
-        if answer.rcode in (NOERROR, NXDOMAIN):
+        self._missing ^= bit
+        self._all_errors = False
+        if answer.rcode == NOERROR or answer.rcode == NXDOMAIN:
             self.answers[slot] = answer
         else:
-            self._bad[slot] = self._last_bad = outcome_of([answer])
-        self._go_on(now)
-
-    def _go_on(self, now: int) -> None:
-        waiting = [s for s, a in enumerate(self.answers) if a is None and self._bad[s] is None]
-        if waiting and self._in_turn:
+            self._bad = _outcome(answer)
+        if not self._missing:
+            self._settle(now)
+        elif self._in_turn:
             if self._memory.reopen:
                 self._line.reopen()
-            self._line.ask(waiting[0], self._server, over_tcp=self._conf.over_tcp)
-        if not waiting:
-            self._settle(now)
+            self._line.ask(slot + 1, server, over_tcp=self._conf.over_tcp)
 
     def _settle(self, now: int) -> None:
-        if any(answer is not None for answer in self.answers):
-            self._finish()
+        """Every question has a reply: one that is of use is enough."""
+        if any(self.answers):
+            self._line.over(outcome_of(self.answers))
         else:
             self._next_server(now)
 
@@ -149,16 +138,16 @@ class GlibcExchange(Exchange):
         """Only one of two replies came: ask this server again, one question at a time, now and in future (this is what
         a lost race of two packets for one conntrack entry costs). Nothing came: the next server."""
         self._all_errors = False
-        one_came = any(a is not None for a in self.answers) or any(b is not None for b in self._bad)
-        if one_came and not (self._memory.single_request and self._memory.reopen):
-            self._memory.reopen = self._memory.single_request
-            self._memory.single_request = True
-            self._line.reopen()
-            self._ask(now)
-        elif one_came:
+        if self._missing == (1 << len(self.answers)) - 1:
+            self._next_server(now)
+        elif self._memory.single_request and self._memory.reopen:
             self._settle(now)
         else:
-            self._next_server(now)
+            self._memory.reopen = self._memory.single_request
+            self._memory.single_request = True
+            self.answers[:] = [None] * len(self.answers)
+            self._line.reopen()
+            self._ask(now)
 
     def unreachable(self, server: int, now: int) -> None:
         """On to the next server."""
@@ -166,32 +155,36 @@ class GlibcExchange(Exchange):
             self._next_server(now)
 
     def _next_server(self, now: int) -> None:
+        servers = len(self._conf.servers)
         self._index += 1
-        if self._index == len(self._conf.servers):
+        if self._index == servers:
             self._index = 0
             self._round += 1
+        self._server = (self._first + self._index) % servers
+        self.answers[:] = [None] * len(self.answers)
         if self._round < self._conf.attempts:
             self._ask(now)
-        elif self._last_bad is not None:
-            self._line.over(self._last_bad)
         else:
-            self._line.over(Outcome.UNREACHABLE if self._all_errors else Outcome.TIMEOUT)
+            self._line.over(self._bad or (Outcome.UNREACHABLE if self._all_errors else Outcome.TIMEOUT))
 
 
 class BindExchange(GlibcExchange):
     """dig and nslookup: as glibc, but a server that replied SERVFAIL is not asked again."""
 
+    __slots__ = ()
+
     def _settle(self, now: int) -> None:
-        bad = self._bad[0]
         more_servers = self._index + 1 < len(self._conf.servers)
-        if bad is None or (bad is Outcome.SERVFAIL and more_servers):
+        if any(self.answers) or (self._bad is Outcome.SERVFAIL and more_servers):
             super()._settle(now)
         else:
-            self._line.over(bad)
+            self._line.over(self._bad or Outcome.TIMEOUT)
 
 
 class MuslExchange(Exchange):
     """All servers at once, again every `timeout / attempts`, until `timeout` is over."""
+
+    __slots__ = ("_end_ns", "_interval_ns", "_retries")
 
     def begin(self, now: int) -> None:
         """Ask everybody."""
@@ -219,7 +212,7 @@ class MuslExchange(Exchange):
         if answer.rcode in (NOERROR, NXDOMAIN):
             self.answers[slot] = answer
             if None not in self.answers:
-                self._finish()
+                self._line.over(outcome_of(self.answers))
         elif answer.rcode == SERVFAIL and self._retries:
             self._retries -= 1
             self._line.ask(slot, server, over_tcp=False)
@@ -231,6 +224,8 @@ class MuslExchange(Exchange):
 class NewMuslExchange(MuslExchange):
     """musl 1.2.4 and newer (from memory): a truncated reply is asked for again over TCP."""
 
+    __slots__ = ()
+
     def heard(self, slot: int, server: int, answer: Answer, now: int, *, over_tcp: bool = False) -> None:
         """As before, but for truncated replies."""
         if answer.truncated and not over_tcp and self.answers[slot] is None:
@@ -239,22 +234,21 @@ class NewMuslExchange(MuslExchange):
             super().heard(slot, server, answer, now, over_tcp=over_tcp)
 
 
-_BY_RCODE: Final = {NXDOMAIN: Outcome.NXDOMAIN, SERVFAIL: Outcome.SERVFAIL}
+_BY_RCODE: Final = {NOERROR: Outcome.NODATA, NXDOMAIN: Outcome.NXDOMAIN, SERVFAIL: Outcome.SERVFAIL}
 
 
-def outcome_of(answers: list[Answer | None]) -> Outcome:
-    """One record anywhere is an answer; else the first reply decides, unless it has no error."""
-    if any(answer is not None and answer.count and answer.rcode == NOERROR for answer in answers):
-        return Outcome.ANSWER
+def outcome_of(answers: Sequence[Answer | None]) -> Outcome:
+    """One record anywhere is an answer; else the first reply with an error decides."""
+    verdict = Outcome.NODATA
     for answer in answers:
-        if answer is not None and answer.rcode != NOERROR:
-            return _BY_RCODE.get(answer.rcode, Outcome.REFUSED)
-    return Outcome.NODATA
+        if answer is not None:
+            if answer.count and answer.rcode == NOERROR:
+                return Outcome.ANSWER
+            if verdict is Outcome.NODATA:
+                verdict = _outcome(answer)
+    return verdict
 
 
-EXCHANGES: Final[dict[str, type[Exchange]]] = {
-    "glibc": GlibcExchange,
-    "musl": MuslExchange,
-    "musl-1.2.4": NewMuslExchange,
-    "bind": BindExchange,
-}
+def _outcome(answer: Answer) -> Outcome:
+    """What a reply without records of use means."""
+    return _BY_RCODE.get(answer.rcode, Outcome.REFUSED)

@@ -1,14 +1,23 @@
 """One call of getaddrinfo (or nslookup, dig): a walk along the search list, as a state machine without sockets.
 
-Called by `resolver` (real sockets) and by the conformance tests (a scripted server): see `Transport`.
+`resolver` makes it real with sockets, the conformance tests with a scripted server: both subclass `Lookup`.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from netsim.wire.dns import AAAA, A, Answer
-from netsim.workload.resolver_exchange import EXCHANGES, Exchange, Memory
-from netsim.workload.resolver_search import SEARCHES, Outcome, Settings
+from netsim.workload.resolver_exchange import (
+    BindExchange,
+    Exchange,
+    GlibcExchange,
+    Memory,
+    MuslExchange,
+    NewMuslExchange,
+)
+from netsim.workload.resolver_search import Outcome, Search, Settings, glibc_search, until_found
 
 # Record types by the address family that the application wants (getaddrinfo(3) ai_family).
 FAMILIES: Final[dict[str, tuple[int, ...]]] = {"any": (A, AAAA), "ipv4": (A,), "ipv6": (AAAA,)}
@@ -16,19 +25,21 @@ FAMILIES: Final[dict[str, tuple[int, ...]]] = {"any": (A, AAAA), "ipv4": (A,), "
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """A resolver: how it searches, how it asks, and whether it asks for AAAA only for a name that has an A record."""
+    """A resolver: how it searches, how it asks, whether it asks for AAAA only for a name that has an A record, and
+    whether it has a socket for each server or one for all."""
 
-    search: str
-    exchange: str
+    search: Callable[[str, Settings], Search]
+    exchange: type[Exchange]
     aaaa_afterwards: bool = False
+    socket_per_server: bool = True
 
 
 STYLES: Final[dict[str, Style]] = {
-    "glibc": Style("glibc", "glibc"),
-    "musl": Style("musl", "musl"),  # as observed: 1.2.3, which has no TCP
-    "musl-1.2.4": Style("musl", "musl-1.2.4"),
-    "nslookup": Style("bind", "bind", aaaa_afterwards=True),
-    "bind": Style("bind", "bind"),  # dig: one record type
+    "glibc": Style(glibc_search, GlibcExchange),
+    "musl": Style(until_found, MuslExchange, socket_per_server=False),  # as observed: 1.2.3, which has no TCP
+    "musl-1.2.4": Style(until_found, NewMuslExchange, socket_per_server=False),
+    "nslookup": Style(until_found, BindExchange, aaaa_afterwards=True),
+    "bind": Style(until_found, BindExchange),  # dig: one record type
 }
 
 
@@ -36,8 +47,8 @@ STYLES: Final[dict[str, Style]] = {
 class LookupResult:
     """What the application gets: addresses (4 or 16 bytes each) or an error.
 
-    `error` is None or NXDOMAIN, NODATA, SERVFAIL, REFUSED, TIMEOUT, UNREACHABLE, INVALID. `canonical` is the name that
-    the addresses belong to (final dot). `queries` counts the questions that were sent, `ttl` is in seconds.
+    `error` is None or NXDOMAIN, NODATA, SERVFAIL, REFUSED, TIMEOUT, UNREACHABLE. `canonical` is the name that the
+    addresses belong to (final dot). `queries` counts the questions that were sent, `ttl` is in seconds.
     """
 
     name: str
@@ -48,49 +59,46 @@ class LookupResult:
     ttl: int = 0
 
 
-class Transport(Protocol):
-    """What a look-up needs of the outside. Replies come back through `heard`, `silence` and `unreachable`."""
+class Lookup(ABC):
+    """Give it time and replies (`begin`, `heard`, `silence`, `unreachable`); it asks a subclass for the rest.
 
-    def ask(self, slot: int, name: str, qtype: int, server: int, *, over_tcp: bool) -> None:
-        """Send a question; `slot` tells its reply from the others. Raises ValueError for an impossible name."""
+    `current` is the name that is being looked up, `types` the record type of each slot; the subclass counts `queries`.
+    """
 
-    def reopen(self) -> None:
-        """Send from a new port from now on."""
-
-    def wait(self, until_ns: int) -> None:
-        """Call `silence(now)` then, unless told otherwise."""
-
-    def finished(self, result: LookupResult) -> None:
-        """The end."""
-
-
-class Lookup:
-    """Give it time and replies; it asks its transport for the rest."""
-
-    __slots__ = ("_exchange", "_found", "_memory", "_search", "_settings", "_style", "_transport", "_types", "current",
-                 "name", "now", "queries")  # fmt: skip
+    __slots__ = ("_conf", "_exchange", "_found", "_memory", "_search", "_style", "current", "name", "now",
+                 "queries", "types")  # fmt: skip
 
     def __init__(
-        self,
-        name: str,
-        style: Style,
-        types: tuple[int, ...],
-        conf: Settings,
-        memory: Memory,
-        transport: Transport,
+        self, name: str, style: Style, types: tuple[int, ...], conf: Settings, memory: Memory
     ) -> None:
         self.name = name
         self.current = ""
+        self.types = (A,) if style.aaaa_afterwards else types
         self.queries = 0
         self.now = 0
         self._style = style
-        self._types = (A,) if style.aaaa_afterwards else types
-        self._settings = conf
+        self._conf = conf
         self._memory = memory
-        self._transport = transport
-        self._search = SEARCHES[style.search](name, conf)
+        self._search = style.search(name, conf)
         self._exchange: Exchange | None = None
         self._found: tuple[Answer, ...] = ()
+
+    @abstractmethod
+    def ask(self, slot: int, server: int, *, over_tcp: bool) -> None:
+        """Ask a server for `types[slot]` of the current name; `slot` tells the reply from the others. Raises ValueError
+        for an impossible name."""
+
+    @abstractmethod
+    def reopen(self) -> None:
+        """Ask from a new port from now on: replies to the old one are lost."""
+
+    @abstractmethod
+    def wait(self, until_ns: int) -> None:
+        """Call `silence(now)` then, unless told otherwise."""
+
+    @abstractmethod
+    def finished(self, result: LookupResult) -> None:
+        """The end."""
 
     def begin(self, now: int) -> None:
         """Ask for the first name."""
@@ -110,37 +118,25 @@ class Lookup:
             self._exchange.silence(now)
 
     def unreachable(self, server: int, now: int) -> None:
-        """The network says so."""
+        """The network says that a server cannot be reached."""
         self.now = now
         if self._exchange is not None:
             self._exchange.unreachable(server, now)
-
-    # -- the exchange's line -----------------------------------------------------------------------------------------
-
-    def ask(self, slot: int, server: int, *, over_tcp: bool) -> None:
-        """Send a question about the current name."""
-        self.queries += 1
-        self._transport.ask(slot, self.current, self._types[slot], server, over_tcp=over_tcp)
-
-    def reopen(self) -> None:
-        """A new port."""
-        self._transport.reopen()
-
-    def wait(self, until_ns: int) -> None:
-        """Silence until then is the end of this attempt."""
-        self._transport.wait(until_ns)
 
     def over(self, outcome: Outcome) -> None:
         """The exchange about the current name has ended."""
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
-        answers = tuple(answer for answer in exchange.answers if answer is not None)
+        answers = tuple(filter(None, exchange.answers))
         if self._found:
-            self._finish(Outcome.ANSWER, self._found + answers)
+            self._succeed(self._found + answers)
         elif outcome is Outcome.ANSWER and self._style.aaaa_afterwards:
             self._found = answers
-            self._types = (AAAA,)
+            self.types = (AAAA,)
             self._try(self.current)
+        elif outcome is Outcome.ANSWER:
+            self._search.close()
+            self._succeed(answers)
         else:
             self._next(outcome, answers)
 
@@ -148,29 +144,27 @@ class Lookup:
         try:
             name = self._search.send(outcome)
         except StopIteration as stop:
-            self._finish(stop.value, answers)
+            ttl = min((answer.ttl for answer in answers), default=0)
+            self.finished(LookupResult(self.name, error=stop.value.value, queries=self.queries, ttl=ttl))
         else:
             self._try(name)
 
     def _try(self, name: str) -> None:
+        if self._exchange is None and self.current:
+            self.reopen()
         self.current = name
-        self._transport.reopen()
-        self._exchange = EXCHANGES[self._style.exchange](len(self._types), self._settings, self._memory, self)
+        exchange = self._exchange = self._style.exchange(len(self.types), self._conf, self._memory, self)
         try:
-            self._exchange.begin(self.now)
+            exchange.begin(self.now)
         except ValueError:  # a label of more than 63 characters, for example: res_mkquery fails
             self._exchange = None
             self._next(Outcome.REFUSED, ())
 
-    def _finish(self, outcome: Outcome, answers: tuple[Answer, ...]) -> None:
-        if outcome is not Outcome.ANSWER:
-            ttl = min((answer.ttl for answer in answers), default=0)
-            failed = LookupResult(self.name, error=outcome.value, queries=self.queries, ttl=ttl)
-            self._transport.finished(failed)
-            return
+    def _succeed(self, answers: tuple[Answer, ...]) -> None:
         good = [answer for answer in answers if answer.count]
-        result = LookupResult(
-            self.name, tuple(address for answer in good for address in answer.addresses),
-            good[0].canonical, None, self.queries, min(answer.ttl for answer in good),
-        )  # fmt: skip
-        self._transport.finished(result)
+        first = good[0]
+        addresses, ttl = first.addresses, first.ttl
+        for answer in good[1:]:
+            addresses += answer.addresses
+            ttl = min(ttl, answer.ttl)
+        self.finished(LookupResult(self.name, addresses, first.canonical, None, self.queries, ttl))

@@ -6,7 +6,7 @@ glibc resolv/res_query.c __res_context_search; musl src/network/lookup_name.c na
 bin/dig/dighost.c next_origin.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -113,7 +113,7 @@ def glibc_search(name: str, conf: Settings) -> Search:
     return next((o for o in (Outcome.NODATA, Outcome.SERVFAIL) if o in seen), last or Outcome.NXDOMAIN)
 
 
-def _until_found(name: str, conf: Settings) -> Search:
+def until_found(name: str, conf: Settings) -> Search:
     """Enough dots: as is, without the list; else the list and then as is, until anything but NXDOMAIN is heard."""
     absolute = name.endswith(".")
     if not absolute and name.count(".") < conf.ndots:
@@ -122,10 +122,3 @@ def _until_found(name: str, conf: Settings) -> Search:
             if outcome is not Outcome.NXDOMAIN:
                 return outcome
     return (yield name if absolute else f"{name}.")
-
-
-SEARCHES: Final[dict[str, Callable[[str, Settings], Search]]] = {
-    "glibc": glibc_search,
-    "musl": _until_found,
-    "bind": _until_found,
-}

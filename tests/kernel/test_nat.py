@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from netlab import Bench, Lab, clone, filter, flow, inbox, ping, service, tcp, udp
+from netlab import Bench, Lab, Service, clone, filter, flow, inbox, ping, tcp, udp
 
 from netsim.kernel import nat
 from netsim.kernel.conntrack import Conntrack, Entry
@@ -340,7 +340,7 @@ def serve(lab: Lab, name: str) -> None:
 
 def test_a_pod_reaches_itself_through_its_service(lab: Lab) -> None:
     """Without the masquerade of KUBE-MARK-MASQ the pod would get a packet from itself and answer it inside."""
-    lab.rules(service(VIP, 53, [("10.244.1.5", 8053)], "udp"))
+    lab.serve(Service(VIP, 53, [("10.244.1.5", 8053)]))
     serve(lab, "p1-5")
     request, reply = ask(lab, "p1-5")
     assert request == flow("172.18.0.2", 4000, "10.244.1.5", 8053)  # the veth has no address: the node's
@@ -348,7 +348,7 @@ def test_a_pod_reaches_itself_through_its_service(lab: Lab) -> None:
 
 
 def test_a_neighbour_on_the_same_node_keeps_its_address(lab: Lab) -> None:
-    lab.rules(service(VIP, 53, [("10.244.1.5", 8053)], "udp"))
+    lab.serve(Service(VIP, 53, [("10.244.1.5", 8053)]))
     serve(lab, "p1-5")
     request, reply = ask(lab, "p1-6")
     assert request == flow("10.244.1.6", 4000, "10.244.1.5", 8053)
@@ -356,7 +356,7 @@ def test_a_neighbour_on_the_same_node_keeps_its_address(lab: Lab) -> None:
 
 
 def test_a_pod_on_another_node(lab: Lab) -> None:
-    lab.rules(service(VIP, 53, [("10.244.1.5", 8053)], "udp"))
+    lab.serve(Service(VIP, 53, [("10.244.1.5", 8053)]))
     serve(lab, "p1-5")
     request, reply = ask(lab, "p2-7")
     assert request == flow("10.244.2.7", 4000, "10.244.1.5", 8053)
@@ -366,7 +366,7 @@ def test_a_pod_on_another_node(lab: Lab) -> None:
 def test_double_nat_on_two_nodes(lab: Lab) -> None:
     """From outside to a node that has no backend: DNAT and masquerade there, answered by the other node's pod."""
     laptop = lab.outside()
-    lab.rules(service("172.18.0.2", 30053, [("10.244.2.7", 8053)], "udp"))
+    lab.serve(Service("172.18.0.2", 30053, [("10.244.2.7", 8053)]))
     serve(lab, "p2-7")
     lab.send(laptop, udp("203.0.113.10", 4000, "172.18.0.2", 30053))
     lab.run(S)

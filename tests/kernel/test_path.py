@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from netlab import Bench, Clock, Lab, Port, clone, filter, flow, inbox, namespace, ping, service, tcp, udp
+from netlab import Bench, Clock, Lab, Port, Service, clone, filter, flow, inbox, namespace, ping, tcp, udp
 from scapy.layers.inet import ICMP as ScapyICMP
 from scapy.layers.inet import IP as ScapyIP
 from scapy.layers.inet import UDP as ScapyUDP
@@ -496,7 +496,7 @@ def lab() -> Lab:
     for node, number in ((1, 5), (1, 6), (2, 7)):
         found.pod(node, number)
     found.outside()
-    found.rules(service(VIP, 53, [("10.244.1.5", 8053)], "udp"))
+    found.serve(Service(VIP, 53, [("10.244.1.5", 8053)]))
     return found
 
 

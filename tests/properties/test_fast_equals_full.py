@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from netlab import Lab, filter, inbox, service, tcp, udp
+from netlab import Lab, Service, filter, inbox, services, tcp, udp
 
 from netsim.engine import MS, US, S
 from netsim.fabric.capture import Capture
@@ -42,7 +42,7 @@ RULE_CHANGES = [
     filter("-I FORWARD -m statistic --mode random --probability 0.5 -j DROP"),
     filter("-I FORWARD -j MARK --set-mark 0x1"),
     filter("-I FORWARD -m conntrack --ctstate DNAT -j ACCEPT"),
-    service(DNS, 53, [("10.244.2.8", 8053)], "udp"),
+    services(Service(DNS, 53, [("10.244.2.8", 8053)])),
 ]
 NETEMS = [
     Netem(delay_ns=5 * MS, jitter_ns=3 * MS),
@@ -106,9 +106,9 @@ class Run:
         }
         for host in self.hosts.values():
             inbox(host).answer = self.answerer(host)
-        self.lab.rules(service(DNS, 53, [("10.244.1.5", 8053), ("10.244.2.7", 8053)], "udp"))
-        self.lab.rules(
-            service(WEB, 80, [("10.244.2.8", 8080), ("10.244.1.6", 8080)], "tcp").replace("-X", "-Y")
+        self.lab.serve(
+            Service(DNS, 53, [("10.244.1.5", 8053), ("10.244.2.7", 8053)]),
+            Service(WEB, 80, [("10.244.2.8", 8080), ("10.244.1.6", 8080)], "tcp"),
         )
         self.lab.rules(filter(BASE_RULES))
         self.capture = Capture()

@@ -10,7 +10,7 @@ Simplified: idle TCP connections are never closed by the server.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Final
 
@@ -31,6 +31,8 @@ SERVICE_NS: Final = 59_000
 WORKERS: Final = 2
 EXIT_KILLED: Final = 137  # 128 + SIGKILL
 
+# net.core.rmem_default is 212,992 bytes; a small datagram occupies 768 of them (skb truesize).
+RECEIVE_QUEUE: Final = 277
 _KEPT_REPLIES: Final = 16_384
 
 Socket = UdpSocket | TcpConnection
@@ -52,6 +54,7 @@ class DnsServer:
         self.codec = codec
         self.exited: Exited = _nobody_waits
         self.running = False
+        self.hanging = False
         self.queries = 0
         self.rng: Random = host.engine.stream(f"dns-server/{host.name}")
         self.deadline_ns = 0
@@ -61,13 +64,18 @@ class DnsServer:
         self._busy_until = deque([0] * workers, workers)
         self._outbox: deque[_Outgoing] = deque()
         self._ports: list[_Port] = []
+        self._unread: deque[Callable[[int], None]] = deque()
 
     # -- life ------------------------------------------------------------------------------------------------------
 
     def start(self, now: int) -> None:
         """Listen."""
         self.running = True
-        for number, handler in self._handlers.items():
+        self.listen(self._handlers)
+
+    def listen(self, handlers: Mapping[int, Handler]) -> None:
+        """Open the ports."""
+        for number, handler in handlers.items():
             port = _Port(self, handler)
             self._ports.append(port)
             self.host.ns.sockets.open_udp(port.datagram, number, owner=self)
@@ -86,9 +94,27 @@ class DnsServer:
         if self.running:
             self.running = False
             self._outbox.clear()
+            self._unread.clear()
             self.deadline_ns = 0
             self.host.ns.sockets.close_all(self, now)
             self.exited(code, now)
+
+    def hang(self, now: int) -> None:
+        """The process stops working (SIGSTOP): the kernel goes on accepting until its queues are full."""
+        self.hanging = True
+
+    def resume(self, now: int) -> None:
+        """It works again, on what has come meanwhile."""
+        self.hanging = False
+        while self._unread:
+            self._unread.popleft()(now)
+        if self._outbox:
+            self.host.engine.timers.arm(self, max(now, self._outbox[0].due_ns))
+
+    def leave_unread(self, read: Callable[[int], None]) -> None:
+        """Something arrived for a process that hangs."""
+        if len(self._unread) < RECEIVE_QUEUE:
+            self._unread.append(read)
 
     def forget(self) -> None:
         """The world has changed: no reply may be given again without asking the chain."""
@@ -122,6 +148,8 @@ class DnsServer:
     def expired(self, now: int) -> None:
         """Timer queue: replies are due. They are in the order of their times, since all queries cost the same."""
         outbox = self._outbox
+        if self.hanging:
+            return
         while outbox and outbox[0].due_ns <= now:
             outbox.popleft().send(self.rng, now)
         if outbox:
@@ -171,6 +199,9 @@ class _Port:
     def datagram(self, socket: UdpSocket, payload: bytes, src: Address, sport: int, now: int) -> None:
         """A query over UDP."""
         server = self._server
+        if server.hanging:
+            server.leave_unread(lambda later: self.datagram(socket, payload, src, sport, later))
+            return
         kept = self.kept.get(payload[2:])
         if kept is not None and kept[0] > now:
             server.send_at(server.done_at(now), _Outgoing(socket, payload[:2], kept[1], src, sport))
@@ -190,6 +221,9 @@ class _Port:
 
     def framed(self, conn: TcpConnection, payload: bytes, now: int) -> None:
         """A query over TCP."""
+        if self._server.hanging:
+            self._server.leave_unread(lambda later: self.framed(conn, payload, later))
+            return
         query = self._codec.read_query(payload)
         if isinstance(query, Query):
             self.ask(payload, query, now, conn, conn.flow.dst, 0)

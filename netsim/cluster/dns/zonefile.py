@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import dns.exception
 import dns.name
 import dns.zone
+
 from netsim.cluster.dns.chain import (
     NEVER_AGAIN,
     UNTIL_CHANGE,

@@ -198,7 +198,9 @@ class Kubelet:
     ) -> None:
         """A preStop hook that is a request."""
         address, port = self._place(worker, action.host, action.port, None)
-        self._context.prober.http_get(self.node, address, port, action.path, timeout_ns, lambda _ok, _why: done())
+        self._context.prober.http_get(
+            self.node, address, port, action.path, timeout_ns, lambda _ok, _why: done()
+        )
 
     def _place(
         self, worker: PodWorker, host: str, port: int | str, container: ContainerRun | None

@@ -1,0 +1,319 @@
+"""A running cluster built from a topology: the one place that wires the choices together, and what notebooks hold in their hands.
+
+    cluster = netsim.Cluster("topologies/my-nginx.yaml")
+    cluster.settle()
+    cluster.run("10s")
+    cluster.send("pod/client", IP(dst="10.96.0.10") / UDP(dport=53) / DNS(qd=DNSQR(qname="my-nginx")))
+
+A further dataplane or pod network is one file and one line here (`DATAPLANES`, `CNIS`).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from netsim.cluster.apiserver import ApiServer
+from netsim.cluster.controlplane import ControlPlane, Outside
+from netsim.cluster.dns.manifests import cluster_dns_address, dns_objects
+from netsim.cluster.dns.resolvconf import ResolvConf, pod_resolv_conf
+from netsim.cluster.ipam import NodeRanges
+from netsim.cluster.objects import Pod
+from netsim.cluster.runtime import NodeConfig
+from netsim.cluster.timing import Timing
+from netsim.cni.flat import FlatCni
+from netsim.dataplane.iptables import IptablesDataplane
+from netsim.dataplane.iptables_config import IptablesConfig
+from netsim.dataplane.node_view import LocalDetector, NodeView
+from netsim.engine import MS, Engine, S, parse_duration
+from netsim.experiment.settings import fabric_config, link_spec, node_netem
+from netsim.fabric.capture import Capture
+from netsim.fabric.fabric import Cni, Fabric
+from netsim.fabric.host import Host, PodHost
+from netsim.measure.books import PacketBooks
+from netsim.wire.addr import Prefix, ip, ip_text
+from netsim.workload.containers import Containers
+from netsim.workload.dns_app import DnsApps
+from netsim.workload.prober import HostProber
+from netsim.workload.resolver import Resolver
+
+if TYPE_CHECKING:
+    import simpy
+    from scapy.packet import Packet as ScapyPacket
+
+    from netsim.experiment.explain import Explained
+    from netsim.experiment.loader import Topology
+    from netsim.experiment.spec_cluster import ClusterSpec
+    from netsim.experiment.spec_select import Selector
+    from netsim.kernel.journey import Step
+
+CNIS: Final[Mapping[str, Callable[[], Cni]]] = {"flat": FlatCni}
+DATAPLANES: Final[Mapping[str, Callable[[IptablesConfig], Any]]] = {"iptables": IptablesDataplane}
+
+SETTLE_LIMIT_NS: Final = 600 * S
+_SETTLE_STEP_NS: Final = 100 * MS
+
+
+class Cluster:
+    """Engine, fabric and control plane of one topology under one seed. Nothing happens before `settle` or `run`."""
+
+    def __init__(self, topology: "Topology | str | Path", seed: int = 1) -> None:
+        if isinstance(topology, str | Path):
+            from netsim.experiment.loader import load_topology
+
+            topology = load_topology(topology)
+        self.topology = topology
+        self.spec: ClusterSpec = topology.spec
+        self.engine = Engine(seed)
+        self.fabric = Fabric(self.engine, fabric_config(self.spec), CNIS[self.spec.networking.cni]())
+        self._views: dict[str, NodeView] = {}
+        nodes = self._build_nodes()
+        timing = Timing.for_version(self.spec.kubernetesVersion, self.spec.timing_flags())
+        dns = DnsApps(self.spec.networking.dnsDomain, self.spec.networking.podSubnet)
+        self.containers = Containers(self.engine, self.fabric, dns.app_for)
+        dataplane = DATAPLANES[self.spec.networking.kubeProxyMode](IptablesConfig())
+        outside = Outside(
+            self.containers,
+            HostProber(self.fabric),
+            self._resolv_conf,
+            {name: node.ns for name, node in self.fabric.nodes.items()},
+            lambda node: dataplane.on_node(self._views[node]),
+        )
+        self.control_plane = ControlPlane(
+            self.engine, timing, nodes, outside, self.spec.networking.serviceSubnet
+        )
+        dns.connect(self.control_plane.api, timing, self.fabric)
+        self._resolvers: dict[str, Resolver] = {}
+        self.epoch_ns = 0
+        self._started = False
+
+    # ------------------------------------------------------------------ building
+    def _build_nodes(self) -> list[NodeConfig]:
+        ranges = NodeRanges(self.spec.networking.podSubnet)
+        made = []
+        for entry in self.spec.node_entries():
+            cidr = ranges.allocate()
+            cable = f"{entry.name}:eth0"
+            quality = self.spec.link(cable)
+            self.fabric.add_node(entry.name, ip(entry.address), Prefix.parse(cidr), link_spec(quality))
+            netem = node_netem(quality)
+            if netem is not None:
+                self.fabric.set_netem(self.fabric.cables[cable], netem)
+            self._views[entry.name] = self._view(entry.name, entry.address, entry.labels)
+            made.append(NodeConfig(entry.name, entry.address, cidr, entry.labels, entry.taints))
+        for external in self.spec.external:
+            self.fabric.add_outside(
+                external.name, ip(external.address), link_spec(self.spec.link(f"{external.name}:eth0"))
+            )
+        return made
+
+    def _view(self, name: str, address: str, labels: Mapping[str, str]) -> NodeView:
+        proxy, pods = self.spec.kubeProxy, self.spec.networking.podSubnet
+        return NodeView(
+            name,
+            ip(address),
+            (ip(address),),
+            labels.get("topology.kubernetes.io/zone", ""),
+            LocalDetector(prefix=Prefix.parse(proxy.clusterCIDR or pods)),
+            proxy.iptables.masqueradeAll,
+        )
+
+    def _resolv_conf(self, pod: Pod) -> ResolvConf:
+        networking = self.spec.networking
+        address = cluster_dns_address(networking.serviceSubnet)
+        return pod_resolv_conf(pod, (address,), networking.dnsDomain, self.node_resolv_conf)
+
+    @property
+    def node_resolv_conf(self) -> ResolvConf:
+        """The nodes' own /etc/resolv.conf: the router, which knows no names and refuses the question."""
+        return ResolvConf((ip_text(self.fabric.router.address),))
+
+    # ------------------------------------------------------------------ time
+    @property
+    def env(self) -> "simpy.Environment":
+        """The genuine SimPy environment: start processes of your own in it."""
+        return self.engine.env
+
+    @property
+    def api(self) -> ApiServer:
+        """The API server's store."""
+        return self.control_plane.api
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the experiment's zero (negative while booting)."""
+        return self.engine.now - self.epoch_ns
+
+    def start(self) -> None:
+        """Create the objects and start every component; harmless when it has been done."""
+        if self._started:
+            return
+        self._started = True
+        networking, dns = self.spec.networking, self.spec.dns
+        given = {(item.kind, *item.key) for item in self.topology.objects}
+        addons = dns_objects(
+            networking.serviceSubnet, networking.dnsDomain, dns.replicas, self.control_plane.timing.version
+        )
+        self.control_plane.apply([item for item in addons if (item.kind, *item.key) not in given])
+        self.control_plane.apply(self.topology.objects)
+        self.control_plane.start()
+
+    def settle(self) -> int:
+        """Boot until everything is up and known everywhere; the next whole second becomes zero. Returns it in engine time.
+
+        Raises LookupError naming what is missing when that takes more than ten simulated minutes."""
+        self.start()
+        while not self.control_plane.settled():
+            if self.engine.now > SETTLE_LIMIT_NS:
+                reasons = "; ".join(self.control_plane.unsettled()[:5])
+                raise LookupError(f"the cluster does not come up: {reasons}")
+            self.engine.run(self.engine.now + _SETTLE_STEP_NS)
+        self.epoch_ns = -(-self.engine.now // S) * S
+        if self.epoch_ns > self.engine.now:
+            self.engine.run(self.epoch_ns)
+        return self.epoch_ns
+
+    def run(self, duration: str | int) -> "Cluster":
+        """Let time pass: a duration such as "10s", or nanoseconds."""
+        self._settled()
+        ns = parse_duration(duration) if isinstance(duration, str) else duration
+        self.engine.run(self.engine.now + ns)
+        return self
+
+    def at(self, moment: str | int) -> "Cluster":
+        """Let time pass until a moment after zero. Raises ValueError for the past."""
+        self._settled()
+        ns = parse_duration(moment) if isinstance(moment, str) else moment
+        if self.epoch_ns + ns < self.engine.now:
+            raise ValueError(f"it is later than {moment} already")
+        self.engine.run(self.epoch_ns + ns)
+        return self
+
+    def _settled(self) -> None:
+        if not self.epoch_ns:
+            self.settle()
+
+    # ------------------------------------------------------------------ hosts
+    def host(self, name: str) -> Host:
+        """`pod/NAME`, `pod/NAMESPACE/NAME`, `node/NAME`, `external/NAME`, or a plain pod name. A Deployment's pod is found by
+        the beginning of its name. Raises LookupError naming those there are."""
+        kind, _, rest = name.partition("/")
+        if kind == "node":
+            return _pick(self.fabric.nodes, rest, "node")
+        if kind == "external":
+            return _pick(self.fabric.outside, rest, "external host")
+        wanted = rest if kind == "pod" else name
+        namespaced = wanted if "/" in wanted else f"default/{wanted}"
+        if namespaced in self.fabric.pods:
+            return self.fabric.pods[namespaced]
+        matching = sorted(pod for pod in self.fabric.pods if pod.startswith(f"{namespaced}-"))
+        if matching:
+            return self.fabric.pods[matching[0]]
+        return _pick(self.fabric.pods, namespaced, "pod")
+
+    def select_hosts(self, selector: "Selector") -> list[Host]:
+        """The hosts that a selector means, sorted by name. Raises LookupError when there are none."""
+        if selector.kind == "node":
+            found: list[Host] = [h for n, h in self.fabric.nodes.items() if fnmatchcase(n, selector.node)]
+        elif selector.kind == "external":
+            found = [h for n, h in self.fabric.outside.items() if fnmatchcase(n, selector.external)]
+        else:
+            pods = [pod for pod in self.api.list(Pod) if selector.selects_pod(*pod.key, pod.metadata.labels)]
+            found = [self.fabric.pods[name] for pod in pods if (name := "/".join(pod.key)) in self.fabric.pods]
+        if not found:
+            raise LookupError(f"nothing that runs matches {selector}")
+        return sorted(found, key=lambda host: host.name)
+
+    def resolver_of(self, host: Host) -> Resolver:
+        """A host's resolver (glibc's manners), made on first use."""
+        found = self._resolvers.get(host.name)
+        if found is None or found.host is not host:
+            conf = host.resolv_conf or self.node_resolv_conf
+            found = self._resolvers[host.name] = Resolver(host, conf)
+        return found
+
+    # ------------------------------------------------------------------ packets
+    def send(self, source: str, packet: "ScapyPacket | bytes") -> int:
+        """Send any IP packet made with Scapy from a host, through its own network stack. Returns the packet's number, by which
+        captures and journeys know it. Raises ValueError for what is not an IP packet."""
+        from netsim.wire.codec import from_scapy
+
+        self._settled()
+        host = self.host(source)
+        made = from_scapy(packet, source=host.address)
+        made.uid = next(self.engine.uids)
+        host.ns.output(made, self.engine.now)
+        return made.uid
+
+    def capture(self, *patterns: str) -> Capture:
+        """Record packets on cables from now on: `default/client:eth0`, `worker-*`; without a pattern on all of them. Stop it with
+        `.stop()`, write it with `write_pcapng`."""
+        capture = Capture()
+        wanted = patterns or ("*",)
+        for name, cable in self.fabric.cables.items():
+            short = name.removesuffix(":eth0")
+            if any(fnmatchcase(name, p) or fnmatchcase(short, p) for p in wanted):
+                capture.attach(cable)
+        return capture
+
+    def explain(self, source: str, target: str, timeout_ns: int = 5 * S, arp: bool = False) -> "Explained":
+        """Follow one request (`http://...`) or ping (`ping://ADDRESS`) from a host, packet by packet."""
+        from netsim.experiment.explain import explain
+
+        self._settled()
+        return explain(self, source, target, timeout_ns, arp)
+
+    def follow(self, subscriber: "Callable[[Step], None]") -> None:
+        """Tell every step of every packet in every namespace from now on (slow: nothing is skipped)."""
+        for host in self.fabric.hosts():
+            host.ns.follow(subscriber)
+
+    def names(self) -> dict[bytes, str]:
+        """What the addresses belong to: pods, nodes, Services, outside hosts."""
+        from netsim.cluster.objects import Service
+
+        found = {host.address: host.name for host in self.fabric.hosts()}
+        found |= {host.address: name for name, host in self.fabric.pods.items()}
+        for service in self.api.list(Service):
+            if service.spec.clusterIP not in ("", "None"):
+                found[ip(service.spec.clusterIP)] = "svc/" + "/".join(service.key)
+        return found
+
+    # ------------------------------------------------------------------ books
+    def books(self) -> PacketBooks:
+        """Every packet so far: sent + copies = delivered + dropped + in flight."""
+        hosts = list(self.fabric.hosts())
+        dropped = Counter({(where, hook, reason.name): n for (where, hook, reason), n in self.fabric.drops().items()})
+        return PacketBooks(
+            sent=sum(host.ns.sent for host in hosts),
+            delivered=sum(host.ns.delivered for host in hosts),
+            dropped=dict(sorted(dropped.items())),
+            in_flight=self.fabric.in_flight(),
+            duplicated=self.fabric.copies(),
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Counters for the fingerprint: packets and bytes of every cable."""
+        found = {}
+        for name, cable in sorted(self.fabric.cables.items()):
+            found[f"{name} packets"] = cable.there.packets + cable.back.packets
+            found[f"{name} bytes"] = cable.there.bytes + cable.back.bytes
+        return found
+
+    def __repr__(self) -> str:
+        nodes, pods = len(self.fabric.nodes), len(self.fabric.pods)
+        state = f"{self.now_ns / S:g} s" if self.epoch_ns else "not booted"
+        return f"<Cluster {self.topology.name}: {nodes} nodes, {pods} pods, {state}>"
+
+
+def _pick(there: "Mapping[str, Any]", name: str, what: str) -> Any:
+    if name in there:
+        return there[name]
+    known = ", ".join(sorted(there)) or "none"
+    raise LookupError(f"there is no {what} {name} (there: {known})")
+
+
+def node_of(host: Host) -> Host:
+    """The node that a host is on: itself, for a node."""
+    return host.node if isinstance(host, PodHost) else host
