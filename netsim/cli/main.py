@@ -16,6 +16,8 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.explain import explain
+from netsim.cli.run import run
 from netsim.cli.schema import schema
 from netsim.cli.validate import validate
 
@@ -29,7 +31,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.command()(run)
 app.command()(validate)
+app.command()(explain)
 app.command()(schema)
 
 

@@ -7,19 +7,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from netsim.engine import S
 from netsim.experiment.backends import Backends
+from netsim.fabric.http_messages import Messages
 from netsim.fabric.link import Netem
 from netsim.measure.collect import Recorder, Recording
 from netsim.workload.containers import ServerRule
 from netsim.workload.faults import FaultInjector, FaultPlan
 from netsim.workload.http_server import ServerSpec
-from netsim.workload.load import LoadGenerator, LoadSpec
+from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.spec_experiment import ExperimentSpec, Fault, Load, Server
-    from netsim.fabric.host import Host
+
+
+# An IPv4 cluster's clients ask for both addresses, as curl and glibc do, unless the load says ipv4.
+FAMILIES = {"ipv4": "ipv4", "ipv6": "ipv6", "any": "any"}
 
 
 def play(
@@ -47,13 +50,21 @@ def play(
 
 def start_loads(cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int) -> list[LoadGenerator]:
     """One generator per load and client host."""
-    backends = Backends(cluster)
+    backends, numbers, messages = Backends(cluster), Numbers(), Messages()
     made = []
     for load in loads:
         hosts = cluster.select_hosts(load.from_)
-        for host in hosts:
+        for index, host in enumerate(hosts):
             generator = LoadGenerator(
-                host, load_spec(load, len(hosts)), cluster.resolver_of(host), backends.where, epoch_ns
+                host,
+                load_spec(load, len(hosts)),
+                cluster.resolver_of(host),
+                backends.where,
+                epoch_ns,
+                index=index,
+                clients=len(hosts),
+                messages=messages,
+                numbers=numbers,
             )
             generator.start(cluster.engine.now)
             made.append(generator)
@@ -80,6 +91,7 @@ def load_spec(load: "Load", clients: int) -> LoadSpec:
         start_ns=load.start_ns,
         for_ns=load.for_ns,
         resolve=load.resolve,
+        family=FAMILIES[load.ipFamily],
     )
 
 
@@ -127,11 +139,3 @@ def fault_plan(fault: "Fault") -> FaultPlan:
         fault.direction,
         fault.grace_period_ns,
     )
-
-
-def hosts_text(hosts: "list[Host]") -> str:
-    """Names, for messages."""
-    return ", ".join(host.name for host in hosts)
-
-
-SECOND = S

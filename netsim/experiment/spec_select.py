@@ -104,3 +104,8 @@ HttpUrl = Annotated[
     PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": "^http://", "examples": ["http://my-nginx/"]}),
 ]
+
+
+def parse_url(text: str) -> Url:
+    """A URL from the command line. Raises ValueError with what to write instead."""
+    return Url(**_url(text))

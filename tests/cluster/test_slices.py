@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.cluster.controllers.endpoints import new_slice
+from netsim.cluster.controllers.pods import with_condition
 from netsim.cluster.controllers.slices import SliceChanges, reconcile
 from netsim.cluster.objects import (
+    Condition,
     ContainerPort,
     Endpoint,
     EndpointConditions,
@@ -254,8 +256,9 @@ def test_a_change_behind_an_old_copy_costs_a_second() -> None:
         world.boot([deployment(replicas=3), service()])
         now = world.engine.now
         for victim in world.pods()[:2]:
-            world.plane.delete_pod(victim)
-            world.run(25 * MS)
+            unready = Condition(type="Ready", status="False")
+            world.api.patch(Pod, *victim.key, lambda pod, c=unready: evolve(pod, status=with_condition(pod.status, c)))
+            world.run(15 * MS)
         world.run(3 * S)
         removals = [e for e in world.recorded.of("EndpointSliceUpdated", now) if e.detail["removed"]]
         waits.append((removals[-1].at_ns - now) // MS)

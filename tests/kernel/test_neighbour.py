@@ -48,9 +48,10 @@ class Host:
         self.clock.run(until)
 
     def reach(self) -> None:
-        """Get the neighbour known, REACHABLE from now on, and forget the frames."""
+        """Get the neighbour known and used, REACHABLE from now on, and forget the frames."""
         self.send()
         self.arp(2)
+        self.send()
         self.eth0.take()
 
 

@@ -285,6 +285,17 @@ def test_drops_are_told_to_subscribers() -> None:
     ]
 
 
+def test_rules_see_whether_a_flow_is_translated() -> None:
+    """Two flows that look alike after DNAT."""
+    bench = Bench()
+    bench.rules(f"-A PREROUTING -d {VIP} -j DNAT --to-destination {SERVER}")
+    bench.rules(filter("-A FORWARD -m conntrack --ctstate DNAT -j DROP"))
+    for target in (VIP, SERVER, VIP, SERVER):
+        bench.left.arrive(udp(CLIENT, 4000, target, 53))
+    assert len(bench.right.take()) == 2
+    assert bench.drops() == {("FORWARD", "NETFILTER_DROP"): 2}
+
+
 # ---------------------------------------------------------------- REJECT
 def test_reject_tells_the_sender() -> None:
     bench = Bench()

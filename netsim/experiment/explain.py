@@ -1,0 +1,108 @@
+"""Explaining one request: follow every packet that it causes, and say how it ended.
+
+Called by `netsim explain` and `Cluster.explain`. Only packets that begin at or answer the client's request are kept: its DNS lookups, its
+connection, and ICMP errors about them; probes and other traffic go on but are left out.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from netsim.engine import MS, format_duration
+from netsim.experiment.spec_select import parse_url
+from netsim.kernel.journey import Step
+from netsim.measure.journey import Journey
+from netsim.wire.addr import ip
+from netsim.workload.http_client import ClientSpec, HttpClient
+
+if TYPE_CHECKING:
+    from netsim.experiment.cluster import Cluster
+    from netsim.fabric.host import Host
+    from netsim.kernel.errno import Errno
+    from netsim.wire.packet import Packet
+    from netsim.workload.http_exchange import HttpExchange
+
+_PING = "ping://"
+# The close of a connection goes on after the response: give it this long.
+_AFTER_NS = 100 * MS
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What happened: a sentence, and the journey of every packet."""
+
+    question: str
+    outcome: str
+    journey: Journey
+
+    def text(self) -> str:
+        """For a terminal."""
+        return f"{self.question}\n{self.outcome}\n\n{self.journey.text()}"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<p><b>{escape(self.question)}</b><br>{escape(self.outcome)}</p>{self.journey._repr_html_()}"
+
+    def __repr__(self) -> str:
+        return self.text()
+
+
+def explain(cluster: "Cluster", source: str, target: str, timeout_ns: int, arp: bool) -> Explained:
+    """Ask, follow, and tell. Raises LookupError for an unknown source, ValueError for a target that is no URL."""
+    host = cluster.host(source)
+    steps: list[Step] = []
+    started_ns = cluster.engine.now
+    cluster.follow(steps.append)
+    answered = _ping if target.startswith(_PING) else _get
+    outcome = answered(cluster, host, target, timeout_ns)
+    mine = _of_client(steps, host.address)
+    journey = Journey(mine, started_ns, cluster.names(), arp)
+    return Explained(f"{source} asks {target}", outcome, journey)
+
+
+def _of_client(steps: list[Step], client: bytes) -> list[Step]:
+    """Steps of packets that ever had the client's address."""
+    uids = {step.uid for step in steps if client in (step.flow.src, step.flow.dst)}
+    return [step for step in steps if step.uid in uids]
+
+
+def _run_until(cluster: "Cluster", done: list[object], timeout_ns: int) -> None:
+    deadline = cluster.engine.now + timeout_ns
+    while not done and cluster.engine.now < deadline:
+        cluster.engine.run(min(cluster.engine.now + MS, deadline))
+    cluster.engine.run(cluster.engine.now + _AFTER_NS)
+
+
+def _get(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
+    url = parse_url(target)
+    client = HttpClient(
+        host, ClientSpec(url.host, url.port, url.path, timeout_ns=timeout_ns), cluster.resolver_of(host)
+    )
+    done: list[HttpExchange] = []
+    client.request(lambda exchange, _now: done.append(exchange), cluster.engine.now)
+    _run_until(cluster, done, timeout_ns + MS)  # type: ignore[arg-type]
+    return _told(done[0]) if done else f"no answer within {format_duration(timeout_ns)}"
+
+
+def _told(exchange: "HttpExchange") -> str:
+    took = format_duration(exchange.ended_ns - exchange.started_ns)
+    if exchange.outcome == "ok":
+        lookup = exchange.resolved_ns - exchange.started_ns if exchange.resolved_ns else 0
+        return f"HTTP {exchange.status} after {took} (of which name lookup {format_duration(lookup)})"
+    detail = f": {exchange.error}" if exchange.error else ""
+    return f"{exchange.outcome} after {took}{detail}"
+
+
+def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
+    name = target.removeprefix(_PING).strip("/")
+    started_ns = cluster.engine.now
+    done: list[str] = []
+
+    def echoed(_socket: object, reply: "Packet | None", errno: "Errno | None", now: int) -> None:
+        took = format_duration(now - started_ns)
+        done.append(f"echo reply after {took}" if reply is not None else f"{errno} after {took}")
+
+    sock = host.ns.sockets.open_icmp(echoed)
+    sock.send(ip(name), 1, bytes(range(56)), started_ns)
+    _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
+    return done[0] if done else f"no answer within {format_duration(timeout_ns)}"
