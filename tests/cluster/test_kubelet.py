@@ -103,7 +103,8 @@ def test_sidecars_start_first_and_count_for_readiness() -> None:
     setup = Container(name="setup")
     world = boot(pod(initContainers=(setup, sidecar)))
     assert [app.container.name for app in world.runtime.apps] == ["proxy", "web"]
-    world.runtime.apps[0].mode = "refuse"
+    for app in world.runtime.apps:
+        app.mode = "refuse"  # only the sidecar has a probe
     world.run(35 * S)
     assert not stored(world).status.is_ready
 

@@ -90,13 +90,20 @@ def style_and_types(case: Mapping[str, Any]) -> tuple[Style, tuple[int, ...]]:
     style = STYLES[STYLE_OF[case["resolver"]]]
     if case["family"] is None:
         command = case["command"]
-        return style, (type_number(command[-1]),) if command[0] == "dig" else (A, AAAA)
+        types = [type_number(word) for word in command[1:] if word in ("A", "AAAA", "SRV", "TXT", "PTR")] or [
+            A
+        ]
+        return style, tuple(types) if command[0] == "dig" else (A, AAAA)
     return style, FAMILIES[FAMILY_OF[case["family"]]]
 
 
 def test_expansion(case: Mapping[str, Any]) -> None:
     addresses = [f"10.0.0.{number}" for number, _ in enumerate(case["nameservers"], start=1)]
-    conf = settings(ResolvConf(tuple(addresses), tuple(case["search"]), tuple(case["options"])))
+    # dig uses the search list only when told to.
+    search = (
+        () if case.get("command", [""])[0] == "dig" and "+search" not in case["command"] else case["search"]
+    )
+    conf = settings(ResolvConf(tuple(addresses), tuple(search), tuple(case["options"])))
     assert conf.ndots == case["ndots"]
     style, types = style_and_types(case)
     world = Scripted(case, style, types, conf)

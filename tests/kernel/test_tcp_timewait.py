@@ -58,6 +58,7 @@ def test_a_late_fin_is_acknowledged_and_starts_the_minute_anew() -> None:
     conn, entry = waiting(wire)
     begun = entry.expires_ns - 60 * S
     wire.run(begun + 30 * S)
+    wire.cut()  # b has forgotten all and would answer by RST
     fin = segment(conn, FIN | ACK, seq=entry.rcv_nxt - 1)
     wire.a.sockets.deliver(fin, wire.now)
     assert wire.take() == ["a ."]

@@ -28,13 +28,11 @@ def validate_config(config: Mapping[str, Any]) -> list[str]:
 
 
 def _split_port(text: str) -> tuple[str, str | None]:
-    """Host and port text of `host:port` or `[v6]:port`; port None when there is none."""
-    match = re.fullmatch(r"\[(.*)\](?::(.*))?|([^:]*):([^:]*)", text)
+    """Host and port text of `host:port` or `[v6]:port` (net.SplitHostPort); all of it and None without a port."""
+    match = re.fullmatch(r"\[(.*)\]:(.*)|([^:]*):([^:]*)", text)
     if match is None:
         return text, None
-    if match[1] is not None:
-        return match[1], match[2]
-    return match[3], match[4]
+    return (match[1], match[2]) if match[1] is not None else (match[3], match[4])
 
 
 def _is_ip(text: str) -> bool:
@@ -51,7 +49,7 @@ def _is_port(text: str) -> bool:
 
 def _is_stub_server(text: str) -> bool:
     host, port = _split_port(text)
-    if port is not None and not _is_port(port):
+    if port and not _is_port(port):
         return False
     return _is_ip(host) or bool(_SUBDOMAIN.fullmatch(text))
 
@@ -71,16 +69,17 @@ def dnsmasq_arguments(
     made = list(arguments)
     for domain, servers in sorted((config.get("stubDomains") or {}).items()):
         for server in servers:
-            host, port = _split_port(server)
-            if not _is_ip(host):
-                host = resolve(host)
-            made += ["--server", f"/{domain}/{host}#{port}" if port else f"/{domain}/{host}"]
+            named = not _is_ip(_split_port(server)[0])
+            made += ["--server", f"/{domain}/{_for_dnsmasq(resolve(server) if named else server)}"]
     upstreams = config.get("upstreamNameservers") or []
     for server in upstreams:
-        host, port = _split_port(server)
-        bracketed = f"[{host}]" if ":" in host else host
-        made += ["--server", f"{bracketed}#{port}" if port else server]
+        made += ["--server", _for_dnsmasq(server)]
     return made + (["--no-resolv"] if upstreams else [])
+
+
+def _for_dnsmasq(server: str) -> str:
+    """dnsmasq separates the port with #; brackets stay."""
+    return re.sub(r"^(\[.*\]|[^:]*):([^:]*)$", r"\1#\2", server)
 
 
 def upstream_servers(config: Mapping[str, Any], node_nameservers: Sequence[str]) -> list[str]:

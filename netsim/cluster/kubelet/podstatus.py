@@ -1,7 +1,7 @@
 """A pod's status from the state of its containers: phase and conditions.
 
 Called by: `worker.py`. Source: pkg/kubelet/kubelet_pods.go (getPhase, generateAPIPodStatus), pkg/kubelet/status
-(GeneratePodReadyCondition, GenerateContainersReadyCondition).
+(GeneratePodReadyCondition, GenerateContainersReadyCondition). Simplified: sidecars are reported among the containers.
 """
 
 from collections.abc import Sequence
