@@ -254,9 +254,12 @@ def _service_lines(service: Service, pods: str) -> list[str]:
 
 class Lab:
     """An engine and a flat fabric: nodes n1 (172.18.0.2), n2, ... and pods, `pod(1, 5)` being 10.244.1.5 on n1. All
-    have inboxes."""
+    have inboxes, or with `real` the kernel's own sockets."""
 
-    def __init__(self, nodes: int = 2, seed: int = 1, follow: bool = False, **config: Any) -> None:
+    def __init__(
+        self, nodes: int = 2, seed: int = 1, follow: bool = False, real: bool = False, **config: Any
+    ) -> None:
+        self.real = real
         self.engine = Engine(seed)
         self.fabric = Fabric(self.engine, FabricConfig(**config), FlatCni())
         self.follow = follow
@@ -277,7 +280,8 @@ class Lab:
         return self._watch(self.fabric.add_outside("laptop", ip(address)))
 
     def _watch(self, host: Any) -> Any:
-        host.ns.sockets = Inbox(host.ns)  # type: ignore[assignment]
+        if not self.real:
+            host.ns.sockets = Inbox(host.ns)  # type: ignore[assignment]
         if self.follow:
             host.ns.follow(self.steps.append)
         return host

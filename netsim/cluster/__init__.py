@@ -1,1 +1,4 @@
-"""The control plane: API objects and server, controllers, scheduler, kubelet, kube-proxy, cluster DNS. It never sees a packet."""
+"""The control plane: API objects and server, controllers, scheduler, kubelet, kube-proxy, cluster DNS.
+
+It never sees a packet.
+"""

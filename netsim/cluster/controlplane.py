@@ -37,6 +37,7 @@ from netsim.cluster.kubelet.envvars import ServiceEnvironment
 from netsim.cluster.kubelet.kubelet import Kubelet, KubeletContext, ResolvConfOf
 from netsim.cluster.kubeproxy import KubeProxy
 from netsim.cluster.objects import ApiObject, EndpointSlice, Namespace, ObjectMeta, Pod, Service, evolve
+from netsim.cluster.proxy_catalog import Catalog
 from netsim.cluster.proxy_table import Translator
 from netsim.cluster.records import Recorder
 from netsim.cluster.runtime import NodeConfig, PodRuntime, Prober
@@ -87,15 +88,15 @@ class ControlPlane:
             engine, self.api, timing, outside.runtime, outside.prober, environment, outside.resolv_conf
         )
         self.kubelets = {name: self._kubelet(name) for name in self.nodes}
-        translator = Translator()
-        self.proxies = {name: self._proxy(name, translator) for name in self.nodes}
+        catalog = Catalog(self.api, Translator(terminating=timing.proxy.terminating_endpoints))
+        self.proxies = {name: self._proxy(name, catalog) for name in self.nodes}
         self._controllers: list[Any] = []
         self._deployments = settling.Deployments(self.api)
 
     def _kubelet(self, node: str) -> Kubelet:
         return Kubelet(self._context, self.nodes[node], self._addresses[node])
 
-    def _proxy(self, node: str, translator: Translator) -> KubeProxy:
+    def _proxy(self, node: str, catalog: Catalog) -> KubeProxy:
         outside = self._outside
         return KubeProxy(
             self.engine,
@@ -104,7 +105,7 @@ class ControlPlane:
             node,
             outside.namespaces[node],
             lambda: outside.dataplane(node),
-            translator,
+            catalog,
         )
 
     # ------------------------------------------------------------------------------------------------ life

@@ -1,42 +1,34 @@
 """kube-proxy on one node: watches Services and EndpointSlices, and lets a dataplane write the rules.
 
-Strictly one way, as upstream: watch -> pending changes -> runner -> table -> dataplane. A synchronisation takes time; its rules stand
-at its end, at one stroke (iptables-restore commits a table at once). Then stale UDP entries are deleted from conntrack
-(`proxy_conntrack.py`). A stopped kube-proxy leaves rules and connections as they are; a started one begins with a full sync.
+Strictly one way, as upstream: watch -> pending changes -> runner -> table -> dataplane. A synchronisation takes time; its
+rules stand at its end, at one stroke (iptables-restore commits a table at once). Then stale UDP entries are deleted from
+conntrack (`proxy_conntrack.py`). A stopped kube-proxy leaves rules and connections as they are; a started one begins
+with a full sync.
+
+What this kube-proxy knows is its position in the logs of Services and slices; what stands there is in the `Catalog` that
+all nodes share (`proxy_catalog.py`).
 
 Sources: pkg/proxy/iptables/proxier.go (`syncProxyRules`), pkg/proxy/config, Kubernetes 1.34.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from netsim.cluster.objects import ApiObject, EndpointSlice, Service
+from netsim.cluster.objects import EndpointSlice, Service
+from netsim.cluster.proxy_catalog import Catalog, Name, Position
 from netsim.cluster.proxy_conntrack import delete_stale
-from netsim.cluster.proxy_table import Translator
 from netsim.cluster.records import Recorder
 from netsim.cluster.runner import BoundedFrequencyRunner
 from netsim.cluster.timing import Timing
-from netsim.cluster.watch import Watch, WatchEvent
+from netsim.cluster.watch import Frame, Watch
 from netsim.dataplane.base import NodeDataplane
-from netsim.dataplane.service_table import ServicePort, ServicePortName, ServiceTable
+from netsim.dataplane.service_table import ServicePortName, ServiceTable
 
 if TYPE_CHECKING:
     from netsim.cluster.apiserver import ApiServer
     from netsim.dataplane.base import Prepared
     from netsim.engine import Engine
     from netsim.kernel.netns import Namespace
-
-Name = tuple[str, str]
-
-
-@dataclass(slots=True)
-class _Known:
-    """One Service and its slices, as this kube-proxy knows them."""
-
-    service: Service | None
-    slices: dict[str, EndpointSlice]
-    ports: tuple[ServicePort, ...] = ()
 
 
 class KubeProxy:
@@ -50,7 +42,7 @@ class KubeProxy:
         node: str,
         ns: "Namespace",
         dataplane: "Callable[[], NodeDataplane[Namespace]]",
-        translator: Translator,
+        catalog: Catalog,
     ) -> None:
         self._engine = engine
         self._api = api
@@ -58,7 +50,7 @@ class KubeProxy:
         self.node = node
         self._ns = ns
         self._new_dataplane = dataplane
-        self._translator = translator
+        self._catalog = catalog
         self._records = Recorder(engine, "kube-proxy")
         self._random = engine.stream(f"kube-proxy/{node}")
         self._watches: list[Watch] = []
@@ -70,7 +62,6 @@ class KubeProxy:
 
     def _reset(self) -> None:
         self._dataplane = self._new_dataplane()
-        self._known: dict[Name, _Known] = {}
         self._pending: dict[Name, int] = {}
         self._old: ServiceTable | None = None
         self.table = ServiceTable()
@@ -106,76 +97,57 @@ class KubeProxy:
         for watch in self._watches:
             watch.reconnect(self._engine.now)
 
-    def disconnect(self) -> None:
-        """The node cannot reach the API server: the rules stay as they are."""
-        for watch in self._watches:
-            watch.disconnect()
-
-    def reconnect(self) -> None:
-        """It can again: what was missed arrives."""
-        for watch in self._watches:
-            watch.reconnect(self._engine.now)
-
     def _listed(self, run: int) -> None:
         if not self.running or run != self._run:
             return
         name = f"kube-proxy/{self.node}"
         self._watches = [
-            self._api.watch(Service, self._changed, f"{name}/Service"),
-            self._api.watch(EndpointSlice, self._changed, f"{name}/EndpointSlice"),
+            self._api.watch_frames(Service, self._services_changed, f"{name}/Service"),
+            self._api.watch_frames(EndpointSlice, self._slices_changed, f"{name}/EndpointSlice"),
         ]
         self._runner.ask()
 
     # ------------------------------------------------------------------ changes
-    def _changed(self, event: WatchEvent[Any]) -> None:
-        name = self._note(event.object, deleted=event.type == "DELETED")
-        if name is None:
-            return
-        if self._records.wanted and isinstance(event.object, EndpointSlice):
-            self._records.about(event.object, "EndpointSliceSeen", self.node, services="/".join(name))
-        self._runner.ask()
+    def _services_changed(self, frame: Frame) -> None:
+        end = self._watches[0].position
+        self._note(self._catalog.services_between(end - len(frame), end))
 
-    def _note(self, item: ApiObject, deleted: bool) -> Name | None:
-        """Enter a change; the Service that it concerns, or None if that has no rules anyway."""
-        if isinstance(item, EndpointSlice):
-            name = (item.metadata.namespace, item.service_name)
-            known = self._known.setdefault(name, _Known(None, {}))
-            if deleted:
-                known.slices.pop(item.metadata.name, None)
-            else:
-                known.slices[item.metadata.name] = item
-        else:
-            assert isinstance(item, Service)
-            name = item.key
-            known = self._known.setdefault(name, _Known(None, {}))
-            known.service = None if deleted else item
-        self._pending.setdefault(name, self._engine.now)
-        return name
+    def _slices_changed(self, frame: Frame) -> None:
+        end = self._watches[1].position
+        names = self._catalog.slices_between(end - len(frame), end)
+        if self._records.wanted:
+            for event, name in zip(frame, names, strict=True):
+                if name is not None:
+                    about = event.object
+                    self._records.about(about, "EndpointSliceSeen", self.node, services="/".join(name))
+        self._note(names)
+
+    def _note(self, names: list[Name | None]) -> None:
+        now, pending = self._engine.now, self._pending
+        for name in names:
+            if name is not None and name not in pending:
+                pending[name] = now
+        if pending:
+            self._runner.ask()
+
+    @property
+    def _position(self) -> Position:
+        services, slices = self._watches
+        return Position(services.position, slices.position)
 
     # ------------------------------------------------------------------ synchronisation
     def _begin(self, forced: bool) -> None:
-        changes, waited_ns = self._take_changes()
-        new = self._translator.table(self.table, changes)
+        pending, self._pending = self._pending, {}
+        waited_ns = self._engine.now - min(pending.values(), default=self._engine.now)
+        if self.synced:
+            new, changed = self._catalog.changed(self.table, pending, self._position)
+        else:
+            new = self._catalog.table(self._position)
+            changed = tuple(new)
         old = None if forced or not self.synced else self._old
         prepared = self._dataplane.prepare(self._ns, old, new)
-        self._engine.call_later(
-            prepared.report.cost_ns, self._finish, self._run, prepared, new, tuple(changes), waited_ns
-        )
-
-    def _take_changes(self) -> tuple[dict[ServicePortName, ServicePort | None], int]:
-        """Pending changes of Service ports, and how long the oldest has waited."""
-        pending, self._pending = self._pending, {}
-        changes: dict[ServicePortName, ServicePort | None] = {}
-        for name in pending:
-            known = self._known[name]
-            before = known.ports
-            known.ports = () if known.service is None else self._translator.ports(known.service, known.slices.values())
-            changes |= {port.name: None for port in before}
-            changes |= {port.name: port for port in known.ports}
-            if known.service is None and not known.slices:
-                del self._known[name]
-        waited_ns = self._engine.now - min(pending.values(), default=self._engine.now)
-        return changes, waited_ns
+        cost_ns = prepared.report.cost_ns
+        self._engine.call_later(cost_ns, self._finish, self._run, prepared, new, changed, waited_ns)
 
     def _finish(
         self,

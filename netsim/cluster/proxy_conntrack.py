@@ -1,11 +1,12 @@
 """After a sync: delete conntrack entries of UDP connections whose endpoint is gone. TCP entries are never deleted.
 
-UDP has no FIN, so an entry would keep a sender on a dead endpoint as long as it sends. What kube-proxy does about it changed
-(timing facts kp.conntrack.cleanup; pkg/proxy/conntrack/cleanup.go):
+UDP has no FIN, so an entry would keep a sender on a dead endpoint as long as it sends. What kube-proxy does about it
+changed (timing facts kp.conntrack.cleanup; pkg/proxy/conntrack/cleanup.go):
 
-- `events` (to 1.31): entries towards endpoints that the changes removed, and those of a Service that had no endpoint before;
-- `reconcile-skip-empty` (1.32 to 1.36): entries to a Service's addresses whose endpoint is not serving, but Services without any
-  endpoint are left alone (issue 139628);
+- `events` (to 1.31): entries towards endpoints that the changes removed, and those of a Service that had no endpoint
+  before;
+- `reconcile-skip-empty` (1.32 to 1.36): entries to a Service's addresses whose endpoint is not serving, but Services
+  without any endpoint are left alone (issue 139628);
 - `reconcile`: the same without that exception.
 """
 

@@ -1,11 +1,11 @@
 """From API objects to kube-proxy's table of Service ports.
 
-Called by `kubeproxy.py`. Sources: pkg/proxy/serviceport.go (`newBaseServiceInfo`), endpointslicecache.go, servicechangetracker.go of
-Kubernetes 1.34. Kept from kube-proxy: Services without a ClusterIP and ExternalName Services are ignored; endpoints join a Service
-port by the port's name and protocol; addresses of another family are ignored.
+Called by `proxy_catalog.py`. Sources: pkg/proxy/serviceport.go (`newBaseServiceInfo`), endpointslicecache.go,
+servicechangetracker.go of Kubernetes 1.34. Kept from kube-proxy: Services without a ClusterIP and ExternalName Services
+are ignored; endpoints join a Service port by the port's name and protocol; addresses of another family are ignored.
 
-All kube-proxies of a cluster share one `Translator`: the same objects give the same values, and the same changes to the same
-table give the same table, so a thousand nodes in step hold one table between them.
+All kube-proxies of a cluster share one `Translator`: the same objects give the same values, and the same changes to the
+same table give the same table, so a thousand nodes in step hold one table between them.
 """
 
 import ipaddress
@@ -40,10 +40,12 @@ def is_ignored(service: Service) -> bool:
 
 
 class Translator:
-    """Remembers what it made, because every node asks for the same."""
+    """Remembers what it made, because every node asks for the same. `terminating` False is kube-proxy before 1.26, which
+    never falls back on terminating endpoints (KEP-1669)."""
 
-    def __init__(self, family: int = 4) -> None:
+    def __init__(self, family: int = 4, terminating: bool = True) -> None:
         self._family = 4 if family == 4 else 16
+        self._terminating = terminating
         self._ports: dict[tuple[object, ...], tuple[ServicePort, ...]] = {}
         self._tables: dict[tuple[int, tuple[object, ...]], tuple[ServiceTable, ServiceTable]] = {}
 
@@ -121,6 +123,8 @@ class Translator:
                 continue
             ready = entry.conditions.ready is not False
             serving = entry.conditions.serving is not False
+            if entry.conditions.terminating and not self._terminating:
+                serving = False
             hints = entry.hints
             yield Endpoint(
                 address,

@@ -1,12 +1,13 @@
 """The bounded-frequency runner: how kube-proxy turns a stream of changes into not too many synchronisations.
 
-Theory of operation (pkg/proxy/runner/bounded_frequency_runner.go; timing facts kp.bfr.semantics). A change asks for a run. A run
-begins at once if at least the minimum interval has passed since the last one *ended*; otherwise it begins when the interval
-is over, and whatever is asked meanwhile is served by the same run. What is asked during a run is served by the next. A run is
-forced when none has happened for the maximum interval.
+Theory of operation (pkg/proxy/runner/bounded_frequency_runner.go; timing facts kp.bfr.semantics). A change asks for a
+run. A run begins at once if at least the minimum interval has passed since the last one *ended*; otherwise it begins
+when the interval is over, and whatever is asked meanwhile is served by the same run. What is asked during a run is
+served by the next. A run is forced when none has happened for the maximum interval, which is an hour for today's
+kube-proxy (`full_sync_period_ns`).
 
-Before 1.34 (pkg/util/async) a token bucket decided instead: a token comes every minimum interval, two may be saved up, so the
-first two of a burst of changes run back to back (timing facts: recall).
+Before 1.34 (pkg/util/async) a token bucket decided instead: a token comes every minimum interval, two may be saved up, so
+the first two of a burst of changes run back to back (timing facts: recall).
 """
 
 from collections.abc import Callable
@@ -67,7 +68,7 @@ class BoundedFrequencyRunner:
         self._last_ended_ns = self._engine.now
         if self._stopped:
             return
-        self._force = self._engine.call_later(self._timing.sync_period_ns, self._run, True)
+        self._force = self._engine.call_later(self._timing.full_sync_period_ns, self._run, True)
         if self._asked:
             self._schedule()
 

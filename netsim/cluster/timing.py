@@ -121,6 +121,9 @@ class ProxyTiming:
     # F:kp.iptables.minSyncPeriod, F:kp.iptables.syncPeriod (nftables the same; ipvs has no minimum).
     min_sync_period_ns: int = 1 * S
     sync_period_ns: int = 30 * S
+    # pkg/proxy/util FullSyncPeriod: a full sync without any reason happens once an hour (read in iptables/proxier.go).
+    # Before 1.18, which looks after the canary chain instead, it was syncPeriod (recall).
+    full_sync_period_ns: int = 3600 * S
     # F:kp.bfr.semantics: strict since 1.34; a token bucket with a burst of two before.
     runner: RunnerMode = "strict"
     burst: int = 2
@@ -245,6 +248,7 @@ def _proxy(release: tuple[int, int]) -> ProxyTiming:
         cleanup = "reconcile-skip-empty" if release < (1, 37) else "reconcile"
     return ProxyTiming(
         min_sync_period_ns=1 * S if release >= (1, 20) else 0,
+        full_sync_period_ns=(3600 if release >= (1, 18) else 30) * S,
         runner="strict" if release >= (1, 34) else "burst",
         conntrack_cleanup=cleanup,
         terminating_endpoints=release >= (1, 26),

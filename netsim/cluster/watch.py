@@ -61,6 +61,11 @@ class ChangeLog:
         end = self.end
         return all(watch.position == end for watch in self.watches)
 
+    @property
+    def oldest(self) -> int:
+        """The position of the slowest watch; the end when there is none."""
+        return min((watch.position for watch in self.watches), default=self.end)
+
     def append(self, event: WatchEvent[Any]) -> None:
         """Commit a change and start the timers of the idle watches."""
         if not self.watches:
@@ -91,7 +96,7 @@ class ChangeLog:
         self._idle = [other for other in self._idle if other is not watch]
 
     def _trim(self) -> None:
-        oldest = min(watch.position for watch in self.watches)
+        oldest = self.oldest
         del self._events[: oldest - self._base]
         self._base = oldest
 

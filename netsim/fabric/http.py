@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from netsim.engine import format_duration
 from netsim.fabric.http_messages import BadMessageError, Headers, HttpResponse, Incoming, Messages
 from netsim.kernel.errno import Errno
-from netsim.kernel.tcp import ORPHAN
+from netsim.kernel.tcp_handler import ORPHAN
 from netsim.wire.addr import Address
 from netsim.wire.packet import endpoint_text
 
@@ -35,6 +35,7 @@ FAILURES: Final[dict[Errno, Failure]] = {
     Errno.EHOSTUNREACH: "unreachable",
     Errno.ENETUNREACH: "unreachable",
     Errno.ENETDOWN: "unreachable",
+    Errno.EINVAL: "unreachable",  # a blackhole route (net/ipv4/fib_semantics.c fib_props)
     Errno.EPERM: "unreachable",
     # The client's own trouble: no port left, for example.
     Errno.EADDRNOTAVAIL: "aborted",
@@ -65,8 +66,7 @@ class ProbeResult:
 
 
 Done = Callable[[ProbeResult, int], None]
-"""`done(result, now)`: called exactly once (never after `cancel`); before the call that began it returns, if the kernel
-knows at once that there is no way."""
+"""`done(result, now)`: called exactly once, after the call that began the probe has returned; never after `cancel`."""
 
 
 def http_get(  # noqa: PLR0913 - the parts of an httpGet probe
@@ -121,9 +121,7 @@ class TcpCheck:
         now = self._host.now
         self._text = f"no answer from {endpoint_text(address, port)} within {format_duration(timeout_ns)}"
         self._host.engine.timers.arm(self, now + timeout_ns)
-        conn = self._host.ns.sockets.connect(address, port, self, now, owner=self._owner)
-        if self._done is not None:
-            self._conn = conn
+        self._conn = self._host.ns.sockets.connect(address, port, self, now, owner=self._owner)
 
     def cancel(self, now: int) -> None:
         """Nobody wants to know any more: close the connection and call nobody."""

@@ -148,7 +148,7 @@ class Sockets:
         if key.dport == 0:
             return Errno.EADDRNOTAVAIL
         if ports is not None:
-            ports.used += 1
+            ports.count(key.dport, 1)
         elif key in self.by_key or self._listener_at(key.dst, key.dport) is not None:
             return Errno.EADDRINUSE
         conn.ports = ports
@@ -285,7 +285,7 @@ class Sockets:
         if self.by_key.get(entry.key) is entry:
             del self.by_key[entry.key]
             if entry.ports is not None:
-                entry.ports.used -= 1
+                entry.ports.count(entry.flow.sport, -1)
         entry.stop_timers()
 
     def enter_time_wait(self, conn: TcpConnection, now: int) -> None:

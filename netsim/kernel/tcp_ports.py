@@ -9,12 +9,14 @@ needs timestamps), and nobody listens on it.
 """
 
 import random
+from collections import deque
 from collections.abc import Callable, Container
 from typing import Any, Final
 
 from netsim.wire.addr import Address
 from netsim.wire.packet import TCP
 
+_CROWDED: Final = 0.75
 _NOISE_BITS: Final = 3  # get_random_u32_below(8) * 2, since Linux 5.18
 
 
@@ -47,26 +49,53 @@ class EphemeralPorts:
 
 
 class PortUse:
-    """One source, one destination: `used` counts the connections that have a port from here, TIME_WAIT included."""
+    """One source, one destination: `used` counts the connections that have a port from here, TIME_WAIT included, by the
+    port's parity. Each parity has its own place to search on from. When most of a half is in use, ports come back in the order
+    in which they were released; Linux goes on searching then, which ends at some free port too, after a long way."""
 
-    __slots__ = ("_destination", "_ports", "_start", "used")
+    __slots__ = ("_destination", "_next", "_ports", "_released", "used")
 
     def __init__(self, ports: EphemeralPorts, src: Address, dst: Address, dport: int) -> None:
         self._ports = ports
         self._destination = (dst, src, dport)
-        self._start = int(ports.random.random() * ports.size) & ~1
-        self.used = 0
+        start = int(ports.random.random() * ports.size) & ~1
+        self._next = [start, start | 1]
+        self.used = [0, 0]
+        self._released: tuple[deque[int], deque[int]] = (
+            deque(maxlen=ports.size // 2),
+            deque(maxlen=ports.size // 2),
+        )
 
     def free_port(self, connections: Container[Any], listeners: Container[Any]) -> int:
-        """A port that is free now; 0 if there is none (EADDRNOTAVAIL)."""
+        """A port that is free now; 0 if there is none (EADDRNOTAVAIL). The caller counts it in `used`."""
+        half = self._ports.size // 2
+        for parity in (0, 1):
+            if self.used[parity] < half:
+                port = self._search(parity, half, connections, listeners)
+                if port:
+                    return port
+        return 0
+
+    def _search(self, parity: int, half: int, connections: Container[Any], listeners: Container[Any]) -> int:
         dst, src, dport = self._destination
-        size, low = self._ports.size, self._ports.low
-        steps = size if self.used < size else 0
-        for step in range(steps):
-            offset = (self._start + 2 * step + (2 * step >= size)) % size
+        size, low, start = self._ports.size, self._ports.low, self._next[parity]
+        released = self._released[parity]
+        while released and self.used[parity] > half * _CROWDED:
+            port = released.popleft()
+            if (dst, src, dport, port, TCP) not in connections and (None, port) not in listeners:
+                return port
+        for step in range(half):
+            offset = (start + 2 * step) % size
             port = low + offset
             if (dst, src, dport, port, TCP) not in connections and (None, port) not in listeners:
                 noise = self._ports.random.getrandbits(_NOISE_BITS) << 1
-                self._start = (offset + 2 + noise) % size & ~1
+                self._next[parity] = (offset + 2 + noise) % size
                 return port
         return 0
+
+    def count(self, port: int, change: int) -> None:
+        """A connection took (1) or gave back (-1) a port."""
+        parity = (port - self._ports.low) & 1
+        self.used[parity] += change
+        if change < 0:
+            self._released[parity].append(port)

@@ -15,9 +15,9 @@ from netsim.wire.packet import ICMP, UDP, Flow, IcmpMessage, Packet, UdpDatagram
 if TYPE_CHECKING:
     from netsim.kernel.sockets import Sockets
 
-OnDatagram = Callable[["UdpSocket", bytes, Address, int, int], None]
-OnError = Callable[["UdpSocket", Errno, Flow, int], None]
-OnEcho = Callable[["IcmpSocket", Packet | None, Errno | None, int], None]
+OnDatagram = Callable[["UdpSocket", bytes, Address, int, int], object]
+OnError = Callable[["UdpSocket", Errno, Flow, int], object]
+OnEcho = Callable[["IcmpSocket", Packet | None, Errno | None, int], object]
 
 _MAX_PAYLOAD: Final = 65507
 _FLOWS_MAX: Final = 1024  # remembered flows of a socket that talks to many

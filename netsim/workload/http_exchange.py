@@ -27,8 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from netsim.fabric.http import FAILURES
 from netsim.fabric.http_messages import BadMessageError, HttpResponse, Incoming
-from netsim.kernel.tcp import ORPHAN
-from netsim.kernel.tcp_state import State
+from netsim.kernel.tcp_handler import ORPHAN
 from netsim.workload.http_pool import ConnectionPool, KeptConnection
 
 if TYPE_CHECKING:
@@ -190,8 +189,8 @@ class HttpExchange:
         conn = client.sockets.connect(
             self._addresses[self._tried], client.port, self, now, owner=client.owner
         )
-        if conn.state is not State.CLOSED:  # it may have failed already, and `failed` has gone on from there
-            self._conn = conn
+        self._conn = conn
+        if conn.doomed is None:
             self.flow = conn.flow
             self.connection = next(client.connections)
 

@@ -9,7 +9,7 @@ a `limit`, that many connections are open at most, and further requests wait in 
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from netsim.kernel.tcp import ORPHAN
+from netsim.kernel.tcp_handler import ORPHAN
 
 if TYPE_CHECKING:
     from collections.abc import Collection

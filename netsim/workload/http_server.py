@@ -14,12 +14,12 @@ SIGTERM is what nginx calls `quit` (the images' STOPSIGNAL is SIGQUIT, docker-ng
 and the idle connections that were kept alive are closed, requests are finished with `Connection: close`, and the
 process ends when the last connection has. With `graceful=False` it ends at once (nginx `stop`).
 
-A hung server (`hang`: SIGSTOP, in effect) neither reads nor answers; the kernel goes on accepting and acknowledging
-until the receive windows are full. Time for requests passes meanwhile (it was sleep); what was to be done at its end is
-done by `resume`. SIGTERM waits, SIGKILL does not.
+A hung server (`hang`: SIGSTOP, in effect) neither accepts nor reads nor answers; the kernel goes on with handshakes
+until the backlog is full, and acknowledges data until the receive windows are. Time for requests passes meanwhile (it
+was sleep); what was to be done at its end is done by `resume`. SIGTERM waits, SIGKILL does not.
 
-Simplified: no accept queue (a hung nginx would lose SYNs once its backlog of 511 is full); a connection that has not
-asked yet is closed after the keep-alive time-out (nginx: client_header_timeout, 60 s).
+Simplified: a connection that has not asked yet is closed after the keep-alive time-out (nginx: client_header_timeout,
+60 s).
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from netsim.engine import S
 from netsim.fabric.http_messages import BadMessageError, HttpRequest, Messages
 from netsim.kernel.sockets import InUseError
-from netsim.kernel.tcp import ORPHAN
+from netsim.kernel.tcp_handler import ORPHAN
 from netsim.workload.deadlines import Deadlines
 from netsim.workload.http import Answer, Site
 from netsim.workload.http_served import Served
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from netsim.kernel.tcp_listen import TcpListener
 
 _KILLED: Final = 137  # 128 + SIGKILL
+_BACKLOG: Final = 511  # NGX_LISTEN_BACKLOG on Linux
 _MOST_ANSWERS: Final = 256  # distinct answers that a server remembers
 
 
@@ -96,7 +97,9 @@ class HttpServer:
         """Listen on all ports; a port that is taken ends the process with exit code 1, as it ends nginx."""
         try:
             for port in self.spec.ports:
-                self._listeners.append(self.host.ns.sockets.listen(port, self._accept, owner=self))
+                self._listeners.append(
+                    self.host.ns.sockets.listen(port, self._accept, owner=self, backlog=_BACKLOG)
+                )
         except InUseError:
             self._end(1, now)
 
@@ -123,6 +126,8 @@ class HttpServer:
         """Do nothing from now on."""
         if not self._ended:
             self.hung = True
+            for listener in self._listeners:
+                listener.pause()
             for served in self._open:
                 served.conn.pause()
 
@@ -138,6 +143,8 @@ class HttpServer:
         for served in list(self._open):
             if not served.gone:
                 served.conn.resume(now)
+        for listener in self._listeners:
+            listener.resume(now)
         for served in late:
             if not served.gone and served.request is None and served not in self.idle.pending:
                 self.hang_up(served, now)  # idle for too long, and still
@@ -162,11 +169,8 @@ class HttpServer:
     # ------------------------------------------------------------------ connections
     def _accept(self, conn: "TcpConnection", now: int) -> "Served":
         served = Served(self, conn)
-        conn.owner = self
         self._open[served] = None
         self.idle.add(served, now)
-        if self.hung:
-            conn.pause()
         return served
 
     def hang_up(self, served: "Served", now: int) -> None:

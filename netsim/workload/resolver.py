@@ -142,6 +142,9 @@ class Resolver:
 
     def expired(self, now: int) -> None:
         """Timer queue: some look-up's time may be up."""
+        if not self.host.alive:
+            self.stop()
+            return
         for lookup in list(self._active):
             if lookup.until_ns <= now:
                 lookup.silence(now)

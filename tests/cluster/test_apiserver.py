@@ -38,9 +38,7 @@ def pod(name: str = "p", node: str = "", **meta: object) -> Pod:
 
 def service(name: str, **spec: object) -> Service:
     raw = {"ports": ({"port": 80},), **spec}
-    return Service(
-        metadata=ObjectMeta(name=name, namespace="default"), spec=ServiceSpec.model_validate(raw)
-    )
+    return Service(metadata=ObjectMeta(name=name, namespace="default"), spec=ServiceSpec.model_validate(raw))
 
 
 @pytest.fixture

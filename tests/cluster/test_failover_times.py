@@ -39,8 +39,14 @@ def fail(seed: int, fault: Callable[[World, Pod], None], version: str, reason: s
     while not (noticed := world.recorded.of(reason, now)):
         world.run(1 * S)
     world.run(5 * S)
-    written = next(e for e in world.recorded.of("PodStatusWritten", now, ready="False") if e.name == victim.metadata.name)
-    updated = next(e for e in world.recorded.of("EndpointSliceUpdated", now) if victim.status.podIP in e.detail["removed"])
+    written = next(
+        e for e in world.recorded.of("PodStatusWritten", now, ready="False") if e.name == victim.metadata.name
+    )
+    updated = next(
+        e
+        for e in world.recorded.of("EndpointSliceUpdated", now)
+        if victim.status.podIP in e.detail["removed"]
+    )
     synced: dict[str, int] = {}
     for event in world.recorded.of("RulesSynced", updated.at_ns):
         if int(event.detail["started_ns"]) >= updated.at_ns and "default/web" in event.detail["services"]:

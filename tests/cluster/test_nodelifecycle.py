@@ -105,7 +105,9 @@ def test_a_crashed_node_that_boots_again_runs_its_pods_anew() -> None:
 
 
 # -------------------------------------------------------------------------------------------------- eviction
-@pytest.mark.parametrize(("version", "low_s", "high_s"), [("1.34", 335, 375), ("1.31", 325, 365), ("1.12", 290, 325)])
+@pytest.mark.parametrize(
+    ("version", "low_s", "high_s"), [("1.34", 335, 375), ("1.31", 325, 365), ("1.12", 290, 325)]
+)
 def test_when_the_replacement_is_created(version: str, low_s: int, high_s: int) -> None:
     """About 350 s since 1.32, 340 s before, 300 s from the last heartbeat up to 1.12 (V16, V01)."""
     world = booted(version=version)

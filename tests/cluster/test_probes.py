@@ -88,7 +88,9 @@ def test_nothing_is_probed_before_the_container_was_seen_to_run(engine: Engine) 
         ([True, False, True, False, False, False], [(0, "Success"), (50000, "Failure"), (60000, "Success")]),
     ],
 )
-def test_three_failures_in_a_row_count(engine: Engine, answers: list[bool], told: list[tuple[int, str]]) -> None:
+def test_three_failures_in_a_row_count(
+    engine: Engine, answers: list[bool], told: list[tuple[int, str]]
+) -> None:
     bench = Bench(engine, answers=answers)
     bench.see()
     bench.start()

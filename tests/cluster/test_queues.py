@@ -103,7 +103,9 @@ def test_requests_take_time_and_are_throttled(engine: Engine) -> None:
     client = ApiClient(engine, api, timing, "test", TokenBucket(10.0, 2))
     done: list[int] = []
     for number in range(4):
-        client.submit(lambda n=number: api.create(config(str(n))), lambda made, error: done.append(engine.now // MS))  # type: ignore[misc]
+        client.submit(
+            lambda n=number: api.create(config(str(n))), lambda made, error: done.append(engine.now // MS)
+        )  # type: ignore[misc]
     engine.run(1 * S)
     assert done == [10, 10, 110, 210]
 

@@ -14,7 +14,14 @@ from netsim.engine import S
 # -------------------------------------------------------------------------------------------------- arithmetic
 @pytest.mark.parametrize(
     ("value", "total", "up", "down"),
-    [(2, 10, 2, 2), ("25%", 10, 3, 2), ("25%", 4, 1, 1), ("0%", 10, 0, 0), ("100%", 3, 3, 3), ("1%", 3, 1, 0)],
+    [
+        (2, 10, 2, 2),
+        ("25%", 10, 3, 2),
+        ("25%", 4, 1, 1),
+        ("0%", 10, 0, 0),
+        ("100%", 3, 3, 3),
+        ("1%", 3, 1, 0),
+    ],
 )
 def test_scaled(value: int | str, total: int, up: int, down: int) -> None:
     assert scaled(value, total, round_up=True) == up
@@ -51,7 +58,13 @@ def test_limits(replicas: int, surge: int | str, unavailable: int | str, expecte
 sizes = st.integers(0, 12)
 
 
-@given(sizes, st.integers(0, 4), st.integers(0, 4), st.integers(0, 4), st.lists(st.tuples(sizes, sizes), max_size=3))
+@given(
+    sizes,
+    st.integers(0, 4),
+    st.integers(0, 4),
+    st.integers(0, 4),
+    st.lists(st.tuples(sizes, sizes), max_size=3),
+)
 def test_a_step_keeps_within_the_limits(
     replicas: int, surge: int, unavailable: int, new: int, old: list[tuple[int, int]]
 ) -> None:
@@ -159,14 +172,18 @@ def test_scaling_up_and_down() -> None:
     assert [item.spec.replicas for item in world.api.list(ReplicaSet)] == [0]
 
 
-@pytest.mark.parametrize(("surge", "unavailable", "low", "high"), [("25%", "25%", 3, 5), (1, 0, 4, 5), (0, 1, 3, 4)])
+@pytest.mark.parametrize(
+    ("surge", "unavailable", "low", "high"), [("25%", "25%", 3, 5), (1, 0, 4, 5), (0, 1, 3, 4)]
+)
 def test_rolling_update_keeps_its_promise(
     surge: int | str, unavailable: int | str, low: int, high: int
 ) -> None:
     world = make_world()
     world.boot([rolling(4, surge, unavailable), service()])
     old = {item.metadata.name for item in world.pods()}
-    changed = evolve(rolling(4, surge, unavailable), {"spec.template.metadata.labels": {"run": "web", "v": "2"}})
+    changed = evolve(
+        rolling(4, surge, unavailable), {"spec.template.metadata.labels": {"run": "web", "v": "2"}}
+    )
     world.plane.apply([changed])
     seen = set()
     for _ in range(400):

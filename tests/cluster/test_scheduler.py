@@ -46,7 +46,9 @@ def pod(name: str = "p", **spec: object) -> Pod:
         ({}, (), True, 0, "untolerated taint node.kubernetes.io/unschedulable"),
     ],
 )
-def test_fits(spec: dict[str, object], taints: tuple[Taint, ...], unschedulable: bool, pods: int, reason: str) -> None:
+def test_fits(
+    spec: dict[str, object], taints: tuple[Taint, ...], unschedulable: bool, pods: int, reason: str
+) -> None:
     node = Node(metadata=ObjectMeta(name="n", labels={"disk": "ssd"}))
     node = evolve(node, {"spec.taints": taints, "spec.unschedulable": unschedulable})
     assert fits(pod(**spec), node, pods, 110) == reason

@@ -59,14 +59,26 @@ def applied(existing: list[EndpointSlice], changes: SliceChanges, first: int) ->
     st.lists(st.tuples(st.sets(st.integers(0, 60)), st.sets(st.integers(61, 90))), min_size=1, max_size=6),
     st.integers(1, 12),
 )
-def test_slices_hold_exactly_the_wanted_endpoints(steps: list[tuple[set[int], set[int]]], capacity: int) -> None:
+def test_slices_hold_exactly_the_wanted_endpoints(
+    steps: list[tuple[set[int], set[int]]], capacity: int
+) -> None:
     slices: list[EndpointSlice] = []
     for step, (http, alt) in enumerate(steps):
-        wanted = {ports: [endpoint(n) for n in sorted(which)] for ports, which in ((HTTP, http), (ALT, alt)) if which}
+        wanted = {
+            ports: [endpoint(n) for n in sorted(which)]
+            for ports, which in ((HTTP, http), (ALT, alt))
+            if which
+        }
         slices = applied(slices, reconcile(slices, wanted, TEMPLATE, capacity), 100 * step)
         assert all(len(item.endpoints) <= capacity for item in slices)
         for ports, which in ((HTTP, http), (ALT, alt)):
-            held = [e.targetRef.uid for item in slices if item.ports == ports for e in item.endpoints if e.targetRef]
+            held = [
+                e.targetRef.uid
+                for item in slices
+                if item.ports == ports
+                for e in item.endpoints
+                if e.targetRef
+            ]
             assert sorted(held, key=int) == [str(n) for n in sorted(which)]
         assert slices, "one slice is left as a placeholder"
         # The same again is nothing to do.
@@ -99,7 +111,9 @@ def test_the_last_endpoint_leaves_a_placeholder() -> None:
 
 # -------------------------------------------------------------------------------------------------- controllers
 def slices_of(world: World, name: str = "web") -> list[EndpointSlice]:
-    found: list[EndpointSlice] = world.api.list(EndpointSlice, "default", {"kubernetes.io/service-name": name})
+    found: list[EndpointSlice] = world.api.list(
+        EndpointSlice, "default", {"kubernetes.io/service-name": name}
+    )
     return found
 
 
@@ -154,7 +168,10 @@ def test_a_dead_container_is_neither_ready_nor_serving() -> None:
 
 def test_named_target_ports_follow_the_pod() -> None:
     named = container().model_copy(update={"ports": (ContainerPort(containerPort=8080, name="http"),)})
-    ports = (ServicePort(port=80, targetPort="http", name="main"), ServicePort(port=81, targetPort="gone", name="x"))
+    ports = (
+        ServicePort(port=80, targetPort="http", name="main"),
+        ServicePort(port=81, targetPort="gone", name="x"),
+    )
     web = service()
     world = make_world()
     world.boot([deployment(pod={"containers": (named,)}), evolve(web, spec__ports=ports)])
@@ -172,7 +189,9 @@ def test_headless_services_have_slices_with_a_label() -> None:
 
 def test_services_without_a_selector_are_left_alone() -> None:
     world = make_world()
-    bare = Service(metadata=ObjectMeta(name="bare", namespace="default"), spec=evolve(service().spec, selector={}))
+    bare = Service(
+        metadata=ObjectMeta(name="bare", namespace="default"), spec=evolve(service().spec, selector={})
+    )
     manual = EndpointSlice(
         metadata=ObjectMeta(
             name="manual", namespace="default", labels={"kubernetes.io/service-name": "bare"}
@@ -197,7 +216,9 @@ def test_endpoints_are_mirrored() -> None:
         ],
     }
     world = make_world()
-    bare = Service(metadata=ObjectMeta(name="bare", namespace="default"), spec=evolve(service().spec, selector={}))
+    bare = Service(
+        metadata=ObjectMeta(name="bare", namespace="default"), spec=evolve(service().spec, selector={})
+    )
     world.boot([bare, Endpoints.model_validate(raw)])
     world.run(5 * S)
     found = {
@@ -228,7 +249,9 @@ def test_changing_a_selector_moves_the_endpoints() -> None:
     world.plane.apply([evolve(changed, spec__selector={"run": "b"})])
     world.run(3 * S)
     (item,) = slices_of(world, "a")
-    assert [entry.addresses[0] for entry in item.endpoints] == [pod.status.podIP for pod in world.pods(run="b")]
+    assert [entry.addresses[0] for entry in item.endpoints] == [
+        pod.status.podIP for pod in world.pods(run="b")
+    ]
 
 
 def test_deleting_a_service_deletes_its_slices() -> None:
@@ -257,7 +280,9 @@ def test_a_change_behind_an_old_copy_costs_a_second() -> None:
         now = world.engine.now
         for victim in world.pods()[:2]:
             unready = Condition(type="Ready", status="False")
-            world.api.patch(Pod, *victim.key, lambda pod, c=unready: evolve(pod, status=with_condition(pod.status, c)))
+            world.api.patch(
+                Pod, *victim.key, lambda pod, c=unready: evolve(pod, status=with_condition(pod.status, c))
+            )
             world.run(15 * MS)
         world.run(3 * S)
         removals = [e for e in world.recorded.of("EndpointSliceUpdated", now) if e.detail["removed"]]

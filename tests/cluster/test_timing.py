@@ -30,7 +30,11 @@ def test_versions(
     assert timing.node_failure.grace_period_ns == grace_s * S
     assert timing.node_failure.eviction == eviction
     proxy = timing.proxy
-    assert (proxy.runner, proxy.conntrack_cleanup, proxy.terminating_endpoints) == (runner, cleanup, terminating)
+    assert (proxy.runner, proxy.conntrack_cleanup, proxy.terminating_endpoints) == (
+        runner,
+        cleanup,
+        terminating,
+    )
     assert proxy.min_sync_period_ns == min_sync_s * S
 
 

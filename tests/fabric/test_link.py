@@ -4,6 +4,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -117,7 +118,7 @@ def test_never_reorders_and_never_exceeds_its_rate(gaps: list[tuple[int, int]]) 
         wire.send_at(at, size, uid)
     arrivals = wire.run()
     assert [uid for _, uid in arrivals] == list(range(len(gaps)))
-    for (before, _), (after, uid) in zip(arrivals, arrivals[1:], strict=False):
+    for (before, _), (after, uid) in pairwise(arrivals):
         assert after - before >= gaps[uid][1] * 8
     # Lindley's recursion, written down independently.
     free, sent, expected = 0, 1, []
@@ -130,8 +131,8 @@ def test_never_reorders_and_never_exceeds_its_rate(gaps: list[tuple[int, int]]) 
 
 # ---------------------------------------------------------------- M/M/1
 def test_waiting_times_are_those_of_an_mm1_queue() -> None:
-    """Poisson arrivals of packets with exponential sizes: the mean time in the system is 1 / (mu - lambda), the mean wait
-    rho / (mu - lambda), and a share of 1 - rho waits not at all (Kleinrock, Queueing Systems I, 3.2; PASTA)."""
+    """Poisson arrivals of packets with exponential sizes: the mean time in the system is 1 / (mu - lambda), the mean
+    wait rho / (mu - lambda), and a share of 1 - rho waits not at all (Kleinrock, Queueing Systems I, 3.2; PASTA)."""
     rho, mean_ns, number = 0.7, 8000.0, 60_000
     rng = random.Random(12345)
     wire = Wire(rate_bps=10**9, delay_ns=0, queue_ns=10**12)
@@ -241,7 +242,7 @@ def test_a_rate_below_the_links_own() -> None:
     """1 Mbit/s: 8 ms per frame, and netem's queue of 1000 packets before anything is lost."""
     wire = many(Netem(rate_bps=10**6), number=1100, gap=US)
     assert wire.times[0] == 1 + 8 * MS + 100 * US
-    assert {after - before for before, after in zip(wire.times, wire.times[1:], strict=False)} == {8 * MS}
+    assert {after - before for before, after in pairwise(wire.times)} == {8 * MS}
     assert len(wire.arrivals) == 1001
     assert wire.drops() == {"LINK_QUEUE_FULL": 99}
 

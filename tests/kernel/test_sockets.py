@@ -368,7 +368,7 @@ def test_every_packet_is_delivered_or_dropped() -> None:
     server.setup = close_on_end
     for port in (80, 81):
         client = Recorder()
-        client.on_connected = lambda conn, now: (conn.send(b"x", now), conn.close(now))
+        client.on_connected = lambda conn, now: conn.close(now)
         wire.a.sockets.connect(B, port, client, 0)
     wire.run(100 * S)
     sent = wire.a.sent + wire.b.sent
@@ -380,3 +380,18 @@ def test_segment_helper_speaks_for_the_peer() -> None:
     conn, client, _, _ = pair(wire)
     wire.a.sockets.deliver(segment(conn, ACK, b"hello"), wire.now)
     assert client.data == b"hello"
+
+
+def test_a_full_half_of_the_ports_is_not_searched_again() -> None:
+    ports = EphemeralPorts((32768, 60999), random.Random(1))
+    use = ports.towards(A, B, 80)
+    taken: set[tuple[bytes, bytes, int, int, int]] = set()
+    for number in range(28232):
+        port = use.free_port(taken, {})
+        assert port % 2 == (number >= 14116)
+        taken.add((B, A, 80, port, TCP))
+        use.count(port, 1)
+    assert use.free_port(taken, {}) == 0
+    use.count(40001, -1)
+    taken.remove((B, A, 80, 40001, TCP))
+    assert use.free_port(taken, {}) == 40001

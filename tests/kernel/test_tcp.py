@@ -361,9 +361,9 @@ def test_simultaneous_close() -> None:
     conn.close(wire.now)
     other.close(wire.now)
     wire.run(wire.now + DELAY)
-    assert conn.state is other.state is State.CLOSING
+    assert [conn.state, other.state] == [State.CLOSING] * 2
     wire.run(wire.now + S)
-    assert conn.state is other.state is State.TIME_WAIT
+    assert [conn.state, other.state] == [State.TIME_WAIT] * 2
     assert client.events[-1] == server.events[-1] == "closed"
     wire.run(wire.now + 60 * S)
     assert wire.a.sockets.by_key == wire.b.sockets.by_key == {}
@@ -375,9 +375,9 @@ def test_simultaneous_open() -> None:
     a = wire.a.sockets.connect(B, 2000, one, 0, sport=1000)
     b = wire.b.sockets.connect(A, 1000, two, 0, sport=2000)
     wire.run(DELAY)
-    assert a.state is b.state is State.SYN_RECEIVED
+    assert [a.state, b.state] == [State.SYN_RECEIVED] * 2
     wire.run(S)
-    assert a.state is b.state is State.ESTABLISHED
+    assert [a.state, b.state] == [State.ESTABLISHED] * 2
     assert one.events == two.events == ["connected"]
     assert len(wire.take()) <= 6
     a.send(b"hello", wire.now)
@@ -600,3 +600,80 @@ def test_repr_says_what_ss_says() -> None:
     wire = Wire()
     conn, _, _, _ = pair(wire)
     assert repr(conn) == f"<TcpConnection ESTABLISHED 10.0.0.1:{conn.flow.sport} 10.0.0.2:80>"
+
+
+# ---------------------------------------------------------------------- corners
+def test_only_what_fits_into_the_window_is_taken() -> None:
+    wire = Wire()
+    conn, client, _, _ = pair(wire)
+    conn.pause()
+    window = conn.rcv_wnd
+    wire.cut()
+    wire.a.sockets.deliver(segment(conn, ACK, bytes(window - 10)), wire.now)
+    wire.a.sockets.deliver(segment(conn, ACK | FIN, b"0123456789ABCDEF"), wire.now)
+    assert (conn.unread_length, conn.window, conn.state) == (window, 0, State.ESTABLISHED)
+    conn.resume(wire.now)
+    assert client.data[-10:] == b"0123456789"
+    wire.a.sockets.deliver(segment(conn, ACK | FIN, b"ABCDEF"), wire.now)
+    assert client.data[-6:] == b"ABCDEF"
+    assert conn.state is State.CLOSE_WAIT
+
+
+def test_data_after_the_peers_fin_is_ignored() -> None:
+    wire = Wire()
+    conn, client, _, _ = pair(wire)
+    wire.cut()
+    wire.a.sockets.deliver(segment(conn, ACK | FIN), wire.now)
+    wire.a.sockets.deliver(segment(conn, ACK, b"impossible"), wire.now)
+    assert (client.data, conn.state) == (b"", State.CLOSE_WAIT)
+
+
+def test_a_reset_while_both_open_and_while_the_last_ack_is_missing() -> None:
+    wire = Wire()
+    wire.cut()
+    client = Recorder()
+    conn = wire.a.sockets.connect(B, 2000, client, 0, sport=1000)
+    wire.a.sockets.deliver(segment(conn, SYN, seq=77, ack=0), MS)
+    assert conn.state is State.SYN_RECEIVED
+    wire.a.sockets.deliver(segment(conn, RST), MS)
+    assert client.events == ["ECONNREFUSED"]
+
+    wire = Wire()
+    conn, client, _, _ = pair(wire)
+    close_on_end(client)
+    wire.cut()
+    wire.a.sockets.deliver(segment(conn, ACK | FIN), wire.now)
+    assert conn.state is State.LAST_ACK
+    wire.a.sockets.deliver(segment(conn, RST), wire.now)
+    assert client.events == ["connected", "peer_closed", "closed"]
+
+
+def test_both_open_and_one_vanishes() -> None:
+    wire = Wire()
+    wire.cut()
+    client = Recorder()
+    conn = wire.a.sockets.connect(B, 2000, client, 0, sport=1000)
+    wire.a.sockets.deliver(segment(conn, SYN, seq=77, ack=0), MS)
+    wire.run(100 * S)
+    assert client.at == {"ETIMEDOUT": MS + 63 * S}
+
+
+def test_close_after_a_half_close_whose_fin_is_acknowledged() -> None:
+    wire = Wire()
+    conn, client, _, _ = pair(wire)
+    conn.shutdown(wire.now)
+    wire.run(wire.now + S)
+    assert conn.state is State.FIN_WAIT_2
+    conn.close(wire.now)
+    end = wire.now + 60 * S
+    wire.run(end)
+    assert client.at["closed"] == end
+
+
+def test_an_application_that_aborts_on_the_last_data() -> None:
+    wire = Wire()
+    conn, client, _, _ = pair(wire)
+    client.on_data = lambda c, _data, now: c.abort(now)
+    wire.a.sockets.deliver(segment(conn, ACK | FIN, b"bye"), wire.now)
+    assert (client.data, client.events, conn.state) == (b"bye", ["connected"], State.CLOSED)
+    assert wire.take() == ["a R."]

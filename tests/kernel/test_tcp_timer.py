@@ -214,3 +214,20 @@ def test_nothing_is_left_in_the_timer_queue_but_lazy_places() -> None:
         conn.send(b"x", wire.now)
         wire.run(wire.now + 10 * MS)
     assert len(wire.clock.queue) <= 2
+
+
+def test_keepalive_leaves_outstanding_data_to_retransmission_and_obeys_a_user_timeout() -> None:
+    wire = Wire()
+    conn, client, _, _ = pair(wire)
+    conn.set_keepalive(wire.now, idle_ns=10 * S, interval_ns=S, count=100)
+    wire.cut()
+    conn.send(b"x", wire.now)
+    wire.run(wire.now + 30 * S)
+    assert {packet.size for _, packet in wire.log} == {55}  # the data again and again, no probe
+    wire.mend()
+    wire.run(wire.now + 60 * S)
+    conn.user_timeout_ns = 15 * S
+    wire.cut()
+    wire.run(wire.now + 60 * S)
+    assert client.events == ["connected", "ETIMEDOUT"]
+    assert 15 * S <= client.at["ETIMEDOUT"] - conn.seen_at <= 16 * S

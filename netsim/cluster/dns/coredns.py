@@ -114,7 +114,9 @@ class CoreDnsApp(DnsServer):
         self.listen(self._configuration.ports)
 
     def _seen(self, event: WatchEvent[Any]) -> None:
-        if event.type == "DELETED":
+        if not self.host.alive:  # its node lost power, and nobody was left to end the process
+            self._stop_watching()
+        elif event.type == "DELETED":
             self.world.remove(event.object, self.host.now)
         else:
             self.world.put(event.object, self.host.now)
@@ -131,10 +133,13 @@ class CoreDnsApp(DnsServer):
     def exit(self, code: int, now: int) -> None:
         """The process ends."""
         self._exchanger.stopped = True
+        self._stop_watching()
+        super().exit(code, now)
+
+    def _stop_watching(self) -> None:
         for watch in self._watches:
             watch.stop()
         self._watches = []
-        super().exit(code, now)
 
     # -- the way to the API server ---------------------------------------------------------------------------------
 

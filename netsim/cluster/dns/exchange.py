@@ -45,7 +45,7 @@ class HostExchanger:
         self, server: Address, port: int, tail: bytes, timeout_ns: int, done: Done, *, over_tcp: bool = False
     ) -> None:
         """Ask over UDP or TCP."""
-        if self.stopped:
+        if self.stopped or not self._host.alive:
             return
         payload = self._rng.getrandbits(16).to_bytes(2) + tail
         made = (_TcpExchange if over_tcp else _UdpExchange)(self._host, self._owner, payload, done)
@@ -56,7 +56,7 @@ class HostExchanger:
         self._host.engine.call_later(delay_ns, self._call, function)
 
     def _call(self, function: Callable[[], None]) -> None:
-        if not self.stopped:
+        if not self.stopped and self._host.alive:
             function()
 
 

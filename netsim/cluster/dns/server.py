@@ -148,7 +148,7 @@ class DnsServer:
     def expired(self, now: int) -> None:
         """Timer queue: replies are due. They are in the order of their times, since all queries cost the same."""
         outbox = self._outbox
-        if self.hanging:
+        if self.hanging or not self.host.alive:
             return
         while outbox and outbox[0].due_ns <= now:
             outbox.popleft().send(self.rng, now)

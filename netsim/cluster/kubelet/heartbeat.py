@@ -129,7 +129,7 @@ class Heartbeat:
     def _object(self) -> Node:
         config = self._node
         return Node(
-            metadata=ObjectMeta(name=config.name, labels=config.labels),
+            metadata=ObjectMeta(name=config.name, labels={**_own_labels(config.name), **config.labels}),
             spec=NodeSpec(podCIDR=config.pod_cidr, podCIDRs=(config.pod_cidr,), taints=config.taints),
             status=NodeStatus(
                 conditions=(self._ready(),),
@@ -139,6 +139,11 @@ class Heartbeat:
                 ),
             ),
         )
+
+
+def _own_labels(name: str) -> dict[str, str]:
+    """The labels that every kubelet gives its node (kubelet_node_status.go, initialNode)."""
+    return {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64"}
 
 
 def _renewed_at(now: int, lease: Lease) -> Lease:

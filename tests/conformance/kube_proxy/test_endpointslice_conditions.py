@@ -61,7 +61,9 @@ def pod_to_endpoint_row(given: dict[str, Any]) -> dict[str, Any]:
 
 def ports_row(given: dict[str, Any]) -> dict[str, Any]:
     ports = endpoint_ports(service_of(given["service"]), pod_of(given["pod"]))
-    return {"ports": [{"name": p.name, "port": p.port, "protocol": p.protocol, **_protocol(p)} for p in ports]}
+    return {
+        "ports": [{"name": p.name, "port": p.port, "protocol": p.protocol, **_protocol(p)} for p in ports]
+    }
 
 
 def _protocol(port: EndpointPort) -> dict[str, str]:
@@ -95,7 +97,9 @@ def memberships_row(given: dict[str, Any]) -> dict[str, Any]:
         service = service_of(raw)
         index.add(service.key, service.spec.selector)
     pod = pod_of(given["pod"])
-    return {"services": ["/".join(key) for key in index.matching(pod.metadata.namespace, pod.metadata.labels)]}
+    return {
+        "services": ["/".join(key) for key in index.matching(pod.metadata.namespace, pod.metadata.labels)]
+    }
 
 
 def hints_row(given: dict[str, Any]) -> dict[str, Any]:
