@@ -16,7 +16,7 @@ several control-plane nodes, and lose no time to a leader election (15 s, timing
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from netsim.cluster import settling
 from netsim.cluster.apiserver import ApiServer
@@ -43,11 +43,18 @@ from netsim.cluster.records import Recorder
 from netsim.cluster.runtime import NodeConfig, PodRuntime, Prober
 from netsim.cluster.timing import Timing
 from netsim.cluster.watch import WatchEvent
-from netsim.engine import Engine, S
+from netsim.engine import MS, Engine, S
 
 if TYPE_CHECKING:
     from netsim.dataplane.base import NodeDataplane
     from netsim.kernel.netns import Namespace as NetworkNamespace
+
+
+# While a cluster boots, each node would synchronise once a second, and nobody would look. Beyond this many Services
+# times nodes the kube-proxies start when the Deployments are available: each begins with one full synchronisation.
+_LATE_PROXIES: Final = 100_000
+_LATE_STEP_NS: Final = 200 * MS
+_LATE_LIMIT_NS: Final = 300 * S
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +99,7 @@ class ControlPlane:
         self.proxies = {name: self._proxy(name, catalog) for name in self.nodes}
         self._controllers: list[Any] = []
         self._deployments = settling.Deployments(self.api)
+        self._proxies_wait = False
 
     def _kubelet(self, node: str) -> Kubelet:
         return Kubelet(self._context, self.nodes[node], self._addresses[node])
@@ -135,8 +143,20 @@ class ControlPlane:
         self._start_controllers()
         for kubelet in self.kubelets.values():
             kubelet.start()
+        self._start_proxies(self.engine.now + _LATE_LIMIT_NS)
+
+    def _start_proxies(self, limit_ns: int) -> None:
+        """Start the kube-proxies: at once, or in a large cluster when the workloads run (see `_LATE_PROXIES`)."""
+        large = len(self.proxies) * sum(1 for _ in self.api.keys(Service)) > _LATE_PROXIES
+        self._proxies_wait = large and self.engine.now < limit_ns and self._workloads_wait()
+        if self._proxies_wait:
+            self.engine.call_later(_LATE_STEP_NS, self._start_proxies, limit_ns)
+            return
         for proxy in self.proxies.values():
             proxy.start()
+
+    def _workloads_wait(self) -> bool:
+        return not self._controllers or next(self._deployments.waiting(), None) is not None
 
     def _start_controllers(self) -> None:
         informers = Informers(self.api, "kube-controller-manager")
@@ -171,6 +191,8 @@ class ControlPlane:
             if kubelet.alive and not kubelet.heartbeat.registered:
                 yield f"Node {name} has not registered yet"
         yield from self._deployments.waiting()
+        if self._proxies_wait:
+            yield "the kube-proxies wait for the workloads"
         yield from settling.others(self.api)
         yield from settling.endpoints(self.api)
         if not (self.api.log(Service).drained and self.api.log(EndpointSlice).drained):

@@ -1,12 +1,12 @@
 """kube-proxy on one node: watches Services and EndpointSlices, and lets a dataplane write the rules.
 
-Strictly one way, as upstream: watch -> pending changes -> runner -> table -> dataplane. A synchronisation takes time; its
-rules stand at its end, at one stroke (iptables-restore commits a table at once). Then stale UDP entries are deleted from
-conntrack (`proxy_conntrack.py`). A stopped kube-proxy leaves rules and connections as they are; a started one begins
-with a full sync.
+Strictly one way, as upstream: watch -> pending changes -> runner -> table -> dataplane. A synchronisation takes time;
+its rules stand at its end, at one stroke (iptables-restore commits a table at once). Then stale UDP entries are deleted
+from conntrack (`proxy_conntrack.py`). A stopped kube-proxy leaves rules and connections as they are; a started one
+begins with a full sync.
 
-What this kube-proxy knows is its position in the logs of Services and slices; what stands there is in the `Catalog` that
-all nodes share (`proxy_catalog.py`).
+What this kube-proxy knows is its position in the logs of Services and slices; what stands there is in the `Catalog`
+that all nodes share (`proxy_catalog.py`).
 
 Sources: pkg/proxy/iptables/proxier.go (`syncProxyRules`), pkg/proxy/config, Kubernetes 1.34.
 """

@@ -1,9 +1,9 @@
 """What every kube-proxy could know, held once: the versions of each Service and its slices.
 
-Called by: `kubeproxy.py`. Each kube-proxy sees the API server's changes at its own time, so at any moment the nodes know
-different things. But what a node knows is fully said by two numbers, its positions in the change logs of Services and
-EndpointSlices. A thousand nodes therefore share this catalog instead of a thousand copies, and nodes that are in step
-share one `ServiceTable`.
+Called by: `kubeproxy.py`. Each kube-proxy sees the API server's changes at its own time, so at any moment the nodes
+know different things. But what a node knows is fully said by two numbers, its positions in the change logs of Services
+and EndpointSlices. A thousand nodes therefore share this catalog instead of a thousand copies, and nodes that are in
+step share one `ServiceTable`.
 
 Which objects count at all: upstream's informers leave out headless Services and those of other proxies by a label
 selector (cmd/kube-proxy/app/server.go), and a change that alters nothing in the rules asks for no synchronisation

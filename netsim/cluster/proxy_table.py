@@ -40,8 +40,8 @@ def is_ignored(service: Service) -> bool:
 
 
 class Translator:
-    """Remembers what it made, because every node asks for the same. `terminating` False is kube-proxy before 1.26, which
-    never falls back on terminating endpoints (KEP-1669)."""
+    """Remembers what it made, because every node asks for the same. `terminating` False is kube-proxy before 1.26,
+    which never falls back on terminating endpoints (KEP-1669)."""
 
     def __init__(self, family: int = 4, terminating: bool = True) -> None:
         self._family = 4 if family == 4 else 16

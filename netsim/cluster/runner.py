@@ -6,8 +6,8 @@ when the interval is over, and whatever is asked meanwhile is served by the same
 served by the next. A run is forced when none has happened for the maximum interval, which is an hour for today's
 kube-proxy (`full_sync_period_ns`).
 
-Before 1.34 (pkg/util/async) a token bucket decided instead: a token comes every minimum interval, two may be saved up, so
-the first two of a burst of changes run back to back (timing facts: recall).
+Before 1.34 (pkg/util/async) a token bucket decided instead: a token comes every minimum interval, two may be saved up,
+so the first two of a burst of changes run back to back (timing facts: recall).
 """
 
 from collections.abc import Callable

@@ -36,7 +36,6 @@ class FlatCni:
 
     def add_pod(self, fabric: "Fabric", pod: "PodHost", veth: "Device", eth0: "Device") -> None:
         """A /32 on either side."""
-        veth.resolves = eth0.resolves = False
         pod.ns.neighbours.permanent(eth0, GATEWAY, veth.mac)
         pod.ns.add_route(Route(Prefix.host(GATEWAY), eth0, source=pod.address))
         pod.ns.add_route(Route(DEFAULT_V4, eth0, GATEWAY, pod.address))

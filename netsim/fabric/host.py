@@ -41,7 +41,6 @@ class Host:
 
     def _loopback(self) -> Device:
         lo = Device(self.ns, "lo", b"\0" * 6, LOOPBACK_MTU)
-        lo.resolves = False
         schedule = self.engine.env.schedule
         arrived: list[tuple[Callable[[Packet], None]]] = []
 

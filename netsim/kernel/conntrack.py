@@ -10,7 +10,8 @@ routes, neighbours and devices stay as they are (`generation`): netfilter's verd
 function of these. That is our flow table (compare nf_flow_table).
 
 Entries expire lazily: a lookup ignores a dead entry, and a sweep, whose cost is spread over the inserts, removes the
-rest. UDP entries live 30 s until answered and 120 s after; TCP see `conntrack_tcp.py`.
+rest. UDP entries live 30 s, those that have been answered and still talk after 2 s live 120 s; for TCP see
+`conntrack_tcp.py`.
 
 Not modelled: the resolution of clashes between UDP twins (nf_ct_resolve_clash), early drop of entries that are not
 ASSURED from a full table, helpers and expectations.

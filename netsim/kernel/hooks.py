@@ -61,7 +61,6 @@ class DropReason(Enum):
 
     NETFILTER_DROP = "dropped by a rule"
     NETFILTER_REJECT = "rejected by a rule"
-    CONNTRACK_INVALID = "conntrack: packet not valid in this state"
     CONNTRACK_TABLE_FULL = "conntrack: table full"
     CONNTRACK_INSERT_FAILED = "conntrack: lost the race to insert the entry"
     NAT_NO_PORT = "nat: no free source port"
@@ -76,7 +75,6 @@ class DropReason(Enum):
     NEIGH_FAILED = "neighbour does not answer"
     NEIGH_QUEUE_FULL = "too many packets wait for the neighbour"
     NO_SOCKET = "no socket"
-    SOCKET_RCVBUF = "socket receive buffer full"
     TCP_ABORTED = "TCP: not acceptable for the connection"
     TCP_LISTEN_OVERFLOW = "TCP: accept queue full"
     ICMP_UNMATCHED = "ICMP message that concerns nobody here"
@@ -86,7 +84,6 @@ class DropReason(Enum):
     LINK_QUEUE_FULL = "link queue full"
     LINK_UNKNOWN_MAC = "no port has this MAC address"
     DEVICE_DOWN = "device is down"
-    HOST_DOWN = "host is down"
 
 
 class Stolen(Enum):
@@ -110,12 +107,11 @@ UNTRACKED: Final = "UNTRACKED"
 class Traversal:
     """One packet crossing one namespace: what netfilter knows at a hook (struct nf_hook_state and the skb's notes).
 
-    `visited` counts the rules that a linear evaluation would have visited, `cost_ns` is the simulated time that the
-    crossing takes; `trace`, when not None, collects what happened for a journey.
+    `visited` counts the rules that a linear evaluation would have visited, which is what the crossing costs in
+    simulated time; `trace`, when not None, collects what happened for a journey.
     """
 
     __slots__ = (
-        "cost_ns",
         "ct",
         "ctstate",
         "hook",
@@ -138,7 +134,6 @@ class Traversal:
         self.ct: Any = None
         self.ctstate = UNTRACKED
         self.visited = 0
-        self.cost_ns = 0
         self.trace: list[Any] | None = [] if ns.journeys else None
 
     @property

@@ -50,7 +50,7 @@ class TimedObject(Protocol):
 class Device:
     """A network device. `transmit(packet, at_ns)` is given by whatever it is plugged into."""
 
-    __slots__ = ("mac", "mtu", "name", "ns", "resolves", "transmit", "up")
+    __slots__ = ("mac", "mtu", "name", "ns", "transmit", "up")
 
     def __init__(self, ns: "Namespace", name: str, mac: bytes, mtu: int = 1500) -> None:
         self.ns = ns
@@ -58,7 +58,6 @@ class Device:
         self.mac = mac
         self.mtu = mtu
         self.up = True
-        self.resolves = True  # asks by ARP; False for devices whose neighbours are all permanent
         self.transmit: Transmit = self._unplugged
 
     def _unplugged(self, packet: Packet, now: int) -> None:

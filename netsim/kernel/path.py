@@ -65,7 +65,7 @@ def run(t: Traversal, hook: Hook) -> bool:
         verdict = function(t)
         if verdict is not None:
             if verdict is not STOLEN:
-                ns.drop(t.packet, hook, verdict, t.now, t.in_device)  # type: ignore[arg-type]
+                ns.drop(t.packet, hook, verdict, t.now, t.in_device)
             return False
     return True
 

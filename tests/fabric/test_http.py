@@ -1,6 +1,7 @@
 """HTTP messages by h11, built and read once each; probes over real connections."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from httplab import HttpLab, Peer
@@ -164,7 +165,7 @@ def test_bad_requests_come_with_their_status(data: bytes, status: int) -> None:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 @given(
