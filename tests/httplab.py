@@ -90,9 +90,9 @@ class Names:
 class HttpLab:
     """`client` (10.244.1.5 on n1) and `server` (10.244.2.5 on n2); time begins at 1 s."""
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, **config: Any) -> None:
         self.engine = Engine(seed)
-        self.fabric = Fabric(self.engine, FabricConfig(), FlatCni())
+        self.fabric = Fabric(self.engine, FabricConfig(**config), FlatCni())
         for index in (1, 2):
             cidr = Prefix.parse(f"10.244.{index}.0/24")
             self.fabric.add_node(f"n{index}", ip(f"172.18.0.{index + 1}"), cidr)
@@ -156,7 +156,12 @@ class HttpLab:
     def load(self, resolver: Names | None = None, **spec: Any) -> LoadGenerator:
         """Start a load of 1 request per millisecond, unless told otherwise."""
         own = {k: spec.pop(k) for k in ("where", "index", "clients", "numbers", "epoch_ns") if k in spec}
-        given = {"name": "shop", "host": self.address, "rate_per_s": 1000.0, "arrivals": "constant"}
+        given: dict[str, Any] = {
+            "name": "shop",
+            "host": self.address,
+            "rate_per_s": 1000.0,
+            "arrivals": "constant",
+        }
         generator = LoadGenerator(self.client, LoadSpec(**(given | spec)), resolver, **own)
         generator.exited = lambda code, now: self.exits.append((code, now))
         generator.start(self.now)

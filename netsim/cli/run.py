@@ -1,7 +1,7 @@
 """`netsim run EXPERIMENT`: run it, print the report, keep the results in a folder.
 
-Called by: `main`. The report goes to stdout, progress and the place of the results to stderr. Exit code 0, or 1 when a check failed.
-An interrupted run leaves no results: the folder appears complete or not at all.
+Called by: `main`. The report goes to stdout, progress and the place of the results to stderr. Exit code 0, or 1 when a
+check failed. An interrupted run leaves no results: the folder appears complete or not at all.
 """
 
 import sys
@@ -29,7 +29,7 @@ def run(
     experiment = load(file)
     with progress_bar(f"running {experiment.name}", quiet) as progress:
         results = experiment.run(seed=seed, replications=replications, jobs=jobs, progress=progress)
-    print(results.text(), end="")
+    print(results.text(), end="", flush=True)  # before what stderr says, also when both go into one pipe
     folder = results.write(out or Path("results") / experiment.name, figures=figures)
     if not quiet:
         print(f"results in {folder}/", file=sys.stderr)

@@ -100,6 +100,7 @@ class ControlPlane:
         self._controllers: list[Any] = []
         self._deployments = settling.Deployments(self.api)
         self._proxies_wait = False
+        self._rested_ns: int | None = None
 
     def _kubelet(self, node: str) -> Kubelet:
         return Kubelet(self._context, self.nodes[node], self._addresses[node])
@@ -179,8 +180,18 @@ class ControlPlane:
 
     # ------------------------------------------------------------------------------------------------ state
     def settled(self) -> bool:
-        """Whether everything runs that should, and every kube-proxy has rules for it."""
-        return next(self._reasons(), None) is None
+        """Whether everything runs that should, and every kube-proxy has rules for it.
+
+        The first time that is so, a random part of the longest probe period has to pass as well: the boot ends when the
+        last pod becomes ready, and without a rest the probes would keep that moment's rhythm, so that a fault at a
+        fixed time after the boot would always find them in the same phase.
+        """
+        if next(self._reasons(), None) is not None:
+            return False
+        if self._rested_ns is None:
+            rest = self.engine.stream("settled").random() * settling.probe_period_ns(self.api)
+            self._rested_ns = self.engine.now + int(rest)
+        return self.engine.now >= self._rested_ns
 
     def unsettled(self) -> list[str]:
         """Why not, in words; empty when settled."""

@@ -119,12 +119,13 @@ class Catalog:
 
     def _slice_changed(self, event: WatchEvent[EndpointSlice]) -> None:
         item, old = event.object, event.old
-        name = _service_of(item)
-        wanted = bool(name[1]) and not _is_foreign(item)
-        if wanted and old is not None and event.type == "MODIFIED":
-            wanted = (old.endpoints, old.ports, _service_of(old)) != (item.endpoints, item.ports, name)
+        before = old is not None and _is_slice_proxied(old)
+        now = event.type != "DELETED" and _is_slice_proxied(item)
+        wanted = before or now
+        if before and now and old is not None:
+            wanted = (old.endpoints, old.ports) != (item.endpoints, item.ports)
         self._slices.add(
-            name if wanted else None, self._with(item, event.type == "DELETED") if wanted else None
+            _service_of(item) if wanted else None, self._with(item, gone=not now) if wanted else None
         )
 
     def _with(self, item: EndpointSlice, gone: bool) -> Slices:
@@ -180,6 +181,10 @@ def _service_of(item: EndpointSlice) -> Name:
 
 def _is_foreign(item: ApiObject) -> bool:
     return HEADLESS_LABEL in item.metadata.labels or PROXY_NAME_LABEL in item.metadata.labels
+
+
+def _is_slice_proxied(item: EndpointSlice) -> bool:
+    return bool(item.service_name) and not _is_foreign(item)
 
 
 def _is_proxied(service: Service) -> bool:

@@ -10,6 +10,7 @@ from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controllers.endpoints import SERVICE_NAME_LABEL
 from netsim.cluster.controllers.pods import is_active
 from netsim.cluster.objects import Deployment, EndpointSlice, Pod, ReplicaSet, Service
+from netsim.engine import S
 
 _Label = tuple[str, str, str]
 
@@ -41,6 +42,18 @@ def _is_complete(item: Deployment) -> bool:
 
 def _deployment(item: Deployment) -> str:
     return f"Deployment {_name(item.key)} has {item.status.availableReplicas} of {item.spec.replicas} pods available"
+
+
+def probe_period_ns(api: ApiServer) -> int:
+    """The longest period of any probe; 0 without probes."""
+    periods = [
+        probe.periodSeconds
+        for pod in api.list(Pod)
+        for container in pod.spec.containers
+        for probe in (container.readinessProbe, container.livenessProbe, container.startupProbe)
+        if probe is not None
+    ]
+    return max(periods, default=0) * S
 
 
 def others(api: ApiServer) -> Iterator[str]:

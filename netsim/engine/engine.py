@@ -127,8 +127,10 @@ class Engine:
 def _quiet_collector() -> Iterator[None]:
     """Keep the garbage collector from walking a large, mostly living heap again and again (10 to 18 % of a run)."""
     thresholds = gc.get_threshold()
-    gc.set_threshold(200_000, 20, 100)
+    gc.freeze()
+    gc.set_threshold(500_000, 20, 100)
     try:
         yield
     finally:
         gc.set_threshold(*thresholds)
+        gc.unfreeze()

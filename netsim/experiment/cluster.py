@@ -264,10 +264,16 @@ class Cluster:
         self._settled()
         return explain(self, source, target, timeout_ns, arp)
 
-    def follow(self, subscriber: "Callable[[Step], None]") -> None:
-        """Tell every step of every packet in every namespace from now on (slow: nothing is skipped)."""
-        for host in self.fabric.hosts():
-            host.ns.follow(subscriber)
+    def follow(self, subscriber: "Callable[[Step], None]") -> "Callable[[], None]":
+        """Tell every step of every packet in every namespace that there is, from now on (slow: nothing is skipped), until
+        what this returns is called."""
+        endings = [host.ns.follow(subscriber) for host in self.fabric.hosts()]
+
+        def stop() -> None:
+            while endings:
+                endings.pop()()
+
+        return stop
 
     def names(self) -> dict[bytes, str]:
         """What the addresses belong to: pods, nodes, Services, outside hosts."""

@@ -52,9 +52,12 @@ def explain(cluster: "Cluster", source: str, target: str, timeout_ns: int, arp: 
     host = cluster.host(source)
     steps: list[Step] = []
     started_ns = cluster.engine.now
-    cluster.follow(steps.append)
     answered = _ping if target.startswith(_PING) else _get
-    outcome = answered(cluster, host, target, timeout_ns)
+    stop = cluster.follow(steps.append)
+    try:
+        outcome = answered(cluster, host, target, timeout_ns)
+    finally:
+        stop()
     mine = _of_client(steps, host.address)
     journey = Journey(mine, started_ns, cluster.names(), arp)
     return Explained(f"{source} asks {target}", outcome, journey)

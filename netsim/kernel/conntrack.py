@@ -52,12 +52,12 @@ _SWEEP_FULL_NS: Final = S
 
 
 class Path:
-    """The remembered way of an established flow's packets through a namespace: rewrite, next hop, cost, rules hit."""
+    """The remembered way of established packets through a namespace: next hop, cost, rules hit. Flows between the same two hosts
+    may share one; the rewrite is the half's own (`Half.rewritten`)."""
 
     __slots__ = (
         "bytes",
         "cost_ns",
-        "flow",
         "generation",
         "hits",
         "in_device",
@@ -69,13 +69,12 @@ class Path:
     )
 
     def __init__(
-        self, generation: int, in_device: "Device | None", out_device: "Device", packet: Packet
+        self, generation: int, in_device: "Device | None", out_device: "Device", macs: bytes
     ) -> None:
         self.generation = generation
         self.in_device = in_device
         self.out_device = out_device
-        self.flow = packet.flow
-        self.macs = packet.macs
+        self.macs = macs
         self.transmit = out_device.transmit
         self.max_size = out_device.mtu + 14
         self.cost_ns = 0
@@ -112,6 +111,7 @@ class Entry:
         "confirmed",
         "created_ns",
         "expires_ns",
+        "foreseen",
         "mark",
         "nat",
         "nat_done",
@@ -135,6 +135,7 @@ class Entry:
         self.mark = 0
         self.confirmed = False
         self.seen_reply = False
+        self.foreseen: Path | None = None  # the original direction's path, from the first answer on
         self.assured = False
 
     def translate(self, reply: Flow, manip: int) -> None:

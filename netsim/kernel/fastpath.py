@@ -7,7 +7,7 @@ the sockets.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from netsim.kernel.conntrack import _UDP_STREAM_AGE_NS
 from netsim.kernel.conntrack_tcp import IGNORE, KIND, TcpState
@@ -18,6 +18,11 @@ from netsim.wire.packet import TCP, UDP, Packet, TcpSegment, UdpDatagram
 if TYPE_CHECKING:
     from netsim.kernel.conntrack import Conntrack, Entry
     from netsim.kernel.netns import Device
+
+# As plain numbers: looking a member up on its Enum class is slow.
+SYN_SENT: Final = int(TcpState.SYN_SENT)
+ESTABLISHED: Final = int(TcpState.ESTABLISHED)
+CLOSE: Final = int(TcpState.CLOSE)
 
 Receiver = Callable[[Packet], None]
 
@@ -69,16 +74,19 @@ def _router_receiver(device: "Device", clock: Clock, conntrack: "Conntrack") -> 
                         state = entry.state
                         new = half.rows[KIND[packet.body.flags & 63]][state]  # type: ignore[union-attr]
                         if new != state:
-                            if new >= IGNORE or new == TcpState.SYN_SENT:
+                            if new >= IGNORE or new == SYN_SENT or (new == CLOSE and not entry.seen_reply):
                                 receive(device, packet, now)
                                 return
-                            if new == TcpState.ESTABLISHED:
+                            if new == ESTABLISHED:
                                 entry.assured = True
                             entry.state = state = new
                         entry.expires_ns = now + conntrack.tcp_timeouts[state]
                     else:
                         entry.expires_ns = now + _stream_timeout(conntrack, entry, now)
-                    packet.flow = path.flow
+                    if not entry.seen_reply:  # the first answer: from now on the flow is established
+                        entry.seen_reply = True
+                        entry.original.path, entry.foreseen = entry.foreseen, None
+                    packet.flow = half.rewritten
                     packet.ttl -= 1
                     packet.macs = path.macs
                     path.packets += 1
@@ -91,7 +99,7 @@ def _router_receiver(device: "Device", clock: Clock, conntrack: "Conntrack") -> 
 
 
 def _stream_timeout(conntrack: "Conntrack", entry: "Entry", now: int) -> int:
-    if entry.proto != UDP:
+    if entry.proto != UDP or not entry.seen_reply:
         return conntrack._timeout(entry, now)
     if now - entry.created_ns > _UDP_STREAM_AGE_NS:
         entry.assured = True

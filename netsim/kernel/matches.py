@@ -111,6 +111,7 @@ class IpProtocol(MatchBase):
     place: ClassVar[int] = 4
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
+        x.port_blind = False
         return (t.packet.flow.proto == self.number) is not self.negated
 
     def __str__(self) -> str:

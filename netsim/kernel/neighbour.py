@@ -126,6 +126,8 @@ class Neighbour:
         for packet in waiting:
             packet.macs = mac + self.device.mac
             self.use(now)
+            if self.device.ns.journeys:
+                self.device.ns.tell(packet, now, "transmit", "after ARP", self.device.name)
             self.device.transmit(packet, now)
 
     def use(self, now: int) -> None:

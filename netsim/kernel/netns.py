@@ -7,11 +7,12 @@ hook functions, as in Linux, where conntrack registers in a namespace only when 
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 from netsim.kernel import icmp, path
-from netsim.kernel.conntrack import Conntrack
+from netsim.kernel.conntrack import Conntrack, Path
 from netsim.kernel.errno import Errno
 from netsim.kernel.hooks import DropReason, Hook, HookFunction
 from netsim.kernel.journey import Dropped, Step
@@ -88,6 +89,8 @@ class Namespace:
         "name",
         "neighbours",
         "next_hops",
+        "output",
+        "paths",
         "random",
         "routes",
         "sent",
@@ -116,6 +119,9 @@ class Namespace:
         self.routes = Routes()
         self.neighbours = Neighbours(self)
         self.next_hops: dict[Address, NextHop] = {}
+        self.paths: dict[tuple[Address, Address, Device, Device], Path] = {}
+        # A locally made packet starts its way; an error known at once is returned (`path.output`).
+        self.output: Callable[[Packet, int], Errno | None] = partial(path.output, self)
         self.hooks: list[tuple[HookFunction, ...]] = [()] * 5
         self.conntrack: Conntrack | None = None
         self.xtables: Xtables | None = None
@@ -163,6 +169,7 @@ class Namespace:
         """Rules, routes, neighbours or devices are not what they were."""
         self.generation += 1
         self.next_hops.clear()
+        self.paths.clear()
 
     # ------------------------------------------------------------------ questions
     def is_local(self, address: Address) -> bool:
@@ -193,10 +200,6 @@ class Namespace:
         return next((a for a in self.addresses if len(a) == family), None)
 
     # ------------------------------------------------------------------ what sockets call
-    def output(self, packet: Packet, now: int) -> Errno | None:
-        """A packet made here starts its way; an error known at once is returned."""
-        return path.output(self, packet, now)
-
     def icmp_error(self, packet: Packet, type: int, code: int, now: int) -> None:
         """Tell the sender of a packet what went wrong with it."""
         icmp.send_error(self, packet, type, code, now)
@@ -221,10 +224,17 @@ class Namespace:
         for subscriber in self.journeys:
             subscriber(step)
 
-    def follow(self, subscriber: Callable[[Step], None]) -> None:
-        """Report every step of every packet; remembered paths are not used meanwhile, so that nothing is skipped."""
+    def follow(self, subscriber: Callable[[Step], None]) -> Callable[[], None]:
+        """Report every step of every packet, until what this returns is called; remembered paths are not used meanwhile,
+        so that nothing is skipped."""
         self.journeys.append(subscriber)
         self.changed()
+
+        def stop() -> None:
+            self.journeys.remove(subscriber)
+            self.changed()
+
+        return stop
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name}>"

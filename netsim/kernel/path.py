@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
 
 _FRAME_HEADER = 14
+_BEGUN = (0, int(TcpState.SYN_SENT))  # UDP, or a connection that begins with its SYN
 
 
 def receive(device: "Device", packet: Packet, now: int) -> None:
@@ -182,8 +183,11 @@ def leave(t: Traversal) -> None:
     if ns.journeys:
         visited = f"{t.visited} rules visited" if t.visited else ""
         ns.tell(packet, t.now + cost_ns, "transmit", visited, device.name)
-    elif t.ctstate is ESTABLISHED and t.in_device is not None and t.ct is not None:
-        _remember(t, device, cost_ns)
+    elif t.in_device is not None and t.ct is not None:
+        if t.ctstate is ESTABLISHED:
+            _remember(t, device, cost_ns)
+        elif t.ctstate is NEW:
+            _foresee(t, device, hop.macs)
     device.transmit(packet, t.now + cost_ns)
 
 
@@ -210,10 +214,43 @@ def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
         return  # picked up in the middle: the next packet still changes the entry
     if xtables is not None and not xtables.lasts(t):
         return
-    path = half.path = Path(t.ns.generation, t.in_device, device, t.packet)
+    path = half.path = Path(t.ns.generation, t.in_device, device, t.packet.macs)
     path.cost_ns = cost_ns
     if xtables is not None:
         path.hits = xtables.counting(t)
+
+
+def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
+    """A flow's first packet has passed. If the rules have judged established packets between these hosts before, and the way
+    back is known, then so are the paths of the answers and (once there was one) of the packets after this one."""
+    ns, half = t.ns, t.ct
+    entry = half.entry
+    if entry.state not in _BEGUN:
+        return  # picked up in the middle
+    client, server = entry.original.flow.src, entry.reply.flow.src
+    back = ns.next_hops.get(client)
+    if entry.reply.path is not None or back is None or back.device is not t.in_device:
+        return
+    there = _way(ns, client, server, t.in_device, device, macs)
+    answers = _way(ns, server, client, device, t.in_device, back.macs)
+    if there is not None and answers is not None:
+        entry.foreseen, entry.reply.path = there, answers
+
+
+def _way(
+    ns: "Namespace", src: bytes, dst: bytes, in_device: "Device", out_device: "Device", macs: bytes
+) -> Path | None:
+    """The path that all established packets from `src` to `dst` take, if the rules let them pass whatever their ports."""
+    key = (src, dst, in_device, out_device)
+    path = ns.paths.get(key)
+    if path is None:
+        assert ns.xtables is not None
+        hits = ns.xtables.foreseen(src, dst, in_device, out_device)
+        if hits is None:
+            return None
+        path = ns.paths[key] = Path(ns.generation, in_device, out_device, macs)
+        path.hits, path.cost_ns = hits, ns.cost.forward_ns(False, 0)
+    return path
 
 
 def deliver(t: Traversal) -> None:

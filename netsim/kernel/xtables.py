@@ -29,6 +29,7 @@ from netsim.kernel.xtables_recent import RecentList, RecentLists
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import Traversal
+    from netsim.kernel.netns import Device
 
 BUILTIN: Final[Mapping[str, tuple[str, ...]]] = {
     "raw": ("PREROUTING", "OUTPUT"),
@@ -47,6 +48,10 @@ class XtablesError(ValueError):
 
 def _nobody() -> None:
     """Nobody wants to know of changes."""
+
+
+def _count_nothing(packets: int, size: int) -> None:
+    """No rule was met."""
 
 
 class Xtables:
@@ -125,12 +130,14 @@ class Xtables:
             memo.forget()
             memo.generation = ns.generation
         src, dst, _, dport, proto = packet.flow
-        # Most walks of established packets never ask for the port, which for answers is another one each time.
-        blind = (table, chain, src, dst, -1, proto, t.ctstate, packet.mark, t.in_device, t.out_device)
-        key = blind
-        node = memo.roots.get(blind) if t.ctstate is ESTABLISHED else None
+        node, blind, state = None, None, t.ctstate
+        if state is ESTABLISHED:
+            # Most walks of established packets never ask for protocol or port, which for answers is another one each time.
+            blind = (table, chain, src, dst, -1, -1, state, packet.mark, t.in_device, t.out_device)
+            node = memo.roots.get(blind)
+        key: Key = blind or ()
         if node is None:
-            key = (table, chain, src, dst, dport, proto, t.ctstate, packet.mark, t.in_device, t.out_device)
+            key = (table, chain, src, dst, dport, proto, state, packet.mark, t.in_device, t.out_device)
             node = memo.roots.get(key)
         answers = []
         while type(node) is Fork:
@@ -169,9 +176,8 @@ class Xtables:
         )
         leaf.lasting = self.lasting and not self._draws
         leaf.packets, leaf.bytes = 1, t.packet.size
-        if key is not None and blind is not None and self.pure:
-            portless = self.port_blind and t.ctstate is ESTABLISHED
-            self._memo.insert(blind if portless else key, self._draws, leaf)
+        if key is not None and self.pure:
+            self._memo.insert(blind if blind is not None and self.port_blind else key, self._draws, leaf)
         else:
             leaf.settle()
         self._ends.append(leaf)
@@ -259,6 +265,19 @@ class Xtables:
                 counter.add(packets, size)
 
         return count
+
+    def foreseen(
+        self, src: bytes, dst: bytes, in_device: "Device", out_device: "Device"
+    ) -> Callable[[int, int], None] | None:
+        """If it is remembered that FORWARD lets every established packet from `src` to `dst` pass: the function that counts such
+        packets on the rules; None if that is not known."""
+        entry, memo = self.tables["filter"]["FORWARD"], self._memo
+        if not entry.rules and entry.policy == "ACCEPT":
+            return _count_nothing
+        leaf = memo.roots.get(("filter", "FORWARD", src, dst, -1, -1, ESTABLISHED, 0, in_device, out_device))
+        if type(leaf) is Leaf and leaf.lasting and leaf.verdict is None and leaf.mark == 0:
+            return leaf.credit
+        return None
 
     def lasts(self, t: "Traversal") -> bool:
         """Whether what the rules said of this traversal goes for the flow's next packets too: no lots were drawn, and

@@ -40,6 +40,11 @@ class Leaf:
         self.packets = 0
         self.bytes = 0
 
+    def credit(self, packets: int, size: int) -> None:
+        """Count packets that took this way without asking."""
+        for counter in self.hits:
+            counter.add(packets, size)
+
     def settle(self) -> None:
         """Hand what was counted here to the rules' counters."""
         if self.packets:

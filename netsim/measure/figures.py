@@ -73,10 +73,14 @@ def _values(axes: Axes, table: pd.DataFrame, y: Floats) -> None:
     right = float(ends.max())
     axes.set_xlim(0, right * 1.25)
     for at, end, (_, row) in zip(y, ends, table.iterrows(), strict=True):
-        axes.text(end + right * 0.012, at, f"{row['connection_share']:.1%}", va="center", fontsize=8.5)
+        share = axes.text(
+            end + right * 0.012, at, f"{row['connection_share']:.1%}", va="center", fontsize=8.5
+        )
         if row["failed"]:
-            text = f"{row['failed']:,} failed"
-            axes.text(end + right * 0.1, at, text, va="center", color=VERMILION, fontsize=8.5)
+            axes.annotate(
+                f"{row['failed']:,} failed", (1, 0.5), xycoords=share, xytext=(6, 0),
+                textcoords="offset points", va="center", color=VERMILION, fontsize=8.5,
+            )  # fmt: skip
 
 
 def failover_plot(failover: Failover, fault: str) -> Plot:
@@ -96,6 +100,7 @@ def failover_plot(failover: Failover, fault: str) -> Plot:
         axes.set_yticks(ticks, [str(row["replication"]) for row, _, _ in bars] + (["mean"] if n > 1 else []))
         axes.tick_params(axis="y", length=0, labelsize=8.5 if n <= 12 else 6.5)
         axes.set_ylim(n + 2.3 if n > 1 else 0.6, -0.6)
+        axes.set_xlim(0, max(axes.get_xlim()[1] * 1.02, 1e-9))
         axes.set_ylabel("replication" + (", longest first" if n > 1 else ""))
         axes.set_xlabel("time since the fault [s]")
         thin(axes, "x")
@@ -208,10 +213,17 @@ def _minor_ms(value: float, _: object) -> str:
 
 
 def _percentiles(axes: Axes, good: Floats) -> None:
-    top = axes.get_ylim()[1]
-    axes.set_ylim(0, top * 3)
+    axes.set_ylim(0, _with_room(axes.get_ylim()[1]))
+    left, right = np.log10(axes.get_xlim())
     for rank, (name, q) in enumerate((("p50", 0.5), ("p90", 0.9), ("p99", 0.99))):
         value = quantile(good, q)
         axes.axvline(value, color=BLACK, linewidth=0.9, linestyle=("-", "--", ":")[rank])
-        label = f"{name} {seconds(value * 1e6)}"
-        axes.text(value, top * (2.1, 1.45, 1.0)[rank], f" {label}", fontsize=8.5, va="bottom", ha="left")
+        side = "right" if np.log10(value) > 0.2 * left + 0.8 * right else "left"
+        label, height = f" {name} {seconds(value * 1e6)} ", 0.99 - 0.08 * rank
+        axes.text(value, height, label, transform=axes.get_xaxis_transform(), fontsize=8.5, va="top", ha=side)
+
+
+def _with_room(top: float) -> float:
+    """The end of a symlog axis (linear up to 10) that leaves the upper quarter of the picture to the labels."""
+    decades = np.log10(max(top, 10.0) / 10) + 1
+    return float(10 ** (decades * 4 / 3))

@@ -84,8 +84,8 @@ class Journey:
             here = step.namespace
             shown, place = ("" if here == place else here), here
             lines.append(f"     {self._ms(step.at_ns):>12}  {shown:<24} {_step_text(step)}")
-        lines.append(f"     {'':>12}  => {packet.fate}\n")
-        return "\n".join(line.rstrip() for line in lines)
+        lines.append(f"     {'':>12}  => {packet.fate}")
+        return "".join(f"{line.rstrip()}\n" for line in lines)
 
     def _ms(self, at_ns: int) -> str:
         return f"{(at_ns - self.epoch_ns) / 1e6:.4f} ms"

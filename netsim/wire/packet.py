@@ -54,7 +54,8 @@ class Flow(NamedTuple):
         """The flow of the answers."""
         if self.proto in (ICMP, ICMPV6):
             return Flow(self.dst, self.src, self.sport, _ECHO_INVERSE.get(self.dport, self.dport), self.proto)
-        return Flow(self.dst, self.src, self.dport, self.sport, self.proto)
+        # tuple.__new__ makes a Flow in half the time of Flow(...).
+        return tuple.__new__(Flow, (self[1], self[0], self[3], self[2], self[4]))
 
     def __str__(self) -> str:
         name = PROTOCOL_NAMES.get(self.proto, str(self.proto))

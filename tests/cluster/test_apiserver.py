@@ -18,13 +18,12 @@ from netsim.cluster.objects import (
     Pod,
     PodSpec,
     Service,
-    ServicePort,
     ServiceSpec,
     evolve,
 )
 from netsim.cluster.timing import ApiTiming, Timing
 from netsim.cluster.watch import WatchEvent
-from netsim.engine import MS, S, Engine
+from netsim.engine import MS, Engine, S
 
 
 def config(name: str, **data: str) -> ConfigMap:
@@ -61,7 +60,7 @@ def test_create_twice_and_nameless(api: ApiServer) -> None:
     api.create(config("a"))
     with pytest.raises(AlreadyExistsError, match="ConfigMap default/a already exists"):
         api.create(config("a"))
-    with pytest.raises(InvalidError, match="needs a metadata.name"):
+    with pytest.raises(InvalidError, match=r"needs a metadata\.name"):
         api.create(ConfigMap(metadata=ObjectMeta(namespace="default")))
 
 

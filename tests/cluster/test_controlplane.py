@@ -13,12 +13,14 @@ from netsim.cluster.errors import InvalidError
 from netsim.cluster.objects import (
     Deployment,
     EndpointSlice,
+    HTTPGetAction,
     Lease,
     Namespace,
     Node,
     ObjectMeta,
     Pod,
     PodSpec,
+    Probe,
     Service,
     evolve,
 )
@@ -58,6 +60,25 @@ def test_settling_says_what_is_missing() -> None:
     assert "Node worker-1 has not registered yet" in world.plane.unsettled()
     world.settle()
     assert world.plane.unsettled() == []
+
+
+def test_the_first_settling_rests_for_a_random_part_of_a_probe_period() -> None:
+    rests = []
+    for seed in range(40):
+        world = make_world(1, seed)
+        probe = Probe(httpGet=HTTPGetAction(port=80))
+        world.plane.apply([deployment(replicas=1, probe=probe)])
+        world.plane.start()
+        while world.plane.unsettled():
+            world.run(S // 10)
+        ready = world.engine.now
+        world.settle()
+        rests.append(world.engine.now - ready)
+        world.plane.delete_pod(world.pods()[0])
+        world.run(30 * S)
+        assert world.plane.settled()
+    assert max(rests) <= 10.2 * S
+    assert 3 * S < sum(rests) / len(rests) < 7 * S
 
 
 def test_a_pod_that_cannot_be_scheduled_keeps_the_cluster_unsettled() -> None:

@@ -1,5 +1,6 @@
 """A pod's life on its node: start, crashes, back-off, deletion, reports."""
 
+import itertools
 from typing import Any
 
 import pytest
@@ -156,7 +157,7 @@ def test_crash_loop_back_off() -> None:
     world.plane.start()
     world.run(1300 * S)
     starts = [app.log[0][1] for app in world.runtime.apps]
-    waits = [round((b - a) / S) - 3 for a, b in zip(starts, starts[1:], strict=False)]
+    waits = [round((b - a) / S) - 3 for a, b in itertools.pairwise(starts)]
     for wait, wanted in zip(waits, [0, 10, 20, 40, 80, 160, 300, 300], strict=False):
         assert abs(wait - wanted) <= 2
     waiting = stored(world).status.containerStatuses[0].state.waiting

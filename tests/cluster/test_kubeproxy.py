@@ -1,12 +1,14 @@
 """kube-proxy: from watches to rules, stopping and starting, without a real dataplane."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from clusterlab import FakeDataplane, World, deployment, make_world, service
 
+from netsim.cluster import controlplane
 from netsim.cluster.kubeproxy import KubeProxy
-from netsim.cluster.objects import Pod, Service, evolve
+from netsim.cluster.objects import EndpointSlice, Pod, Service, evolve
 from netsim.cluster.timing import Timing
 from netsim.engine import MS, S
 from netsim.wire.addr import ip_text
@@ -59,8 +61,8 @@ def test_a_slow_sync_stands_at_its_end() -> None:
     assert victim.status.podIP in addresses(proxy)
     world.run(1 * S)
     assert victim.status.podIP not in addresses(proxy)
-    seen = [e for e in world.recorded.of("EndpointSliceSeen", now) if e.node == "worker-1"][0]
-    synced = [e for e in world.recorded.of("RulesSynced", now) if e.node == "worker-1"][0]
+    seen = next(e for e in world.recorded.of("EndpointSliceSeen", now) if e.node == "worker-1")
+    synced = next(e for e in world.recorded.of("RulesSynced", now) if e.node == "worker-1")
     assert synced.at_ns - seen.at_ns == 2 * S
 
 
@@ -77,7 +79,7 @@ def test_a_stopped_proxy_keeps_its_rules_and_a_started_one_syncs_fully() -> None
     proxy.start()
     world.run(3 * S)
     assert addresses(proxy) == {pod.status.podIP for pod in world.pods()}
-    first = [e for e in world.recorded.of("RulesSynced", now) if e.node == "worker-1"][0]
+    first = next(e for e in world.recorded.of("RulesSynced", now) if e.node == "worker-1")
     assert first.detail["full"] == "True"
     assert world.plane.settled()
 
@@ -152,3 +154,88 @@ def test_the_fake_dataplane_commits_what_it_was_given() -> None:
     report = plane.sync(None, None, {"a": 1})
     assert report.full
     assert plane.commits == [{"a": 1}]
+
+
+# ----------------------------------------------------------------------------------------- what asks for a sync
+def syncs_after(world: World, change: Callable[[], object]) -> int:
+    """How many syncs a change leads to on one node."""
+    world.run(5 * S)
+    now = world.engine.now
+    change()
+    world.run(5 * S)
+    return sum(event.node == "worker-1" for event in world.recorded.of("RulesSynced", now))
+
+
+def test_headless_services_never_ask_for_a_sync() -> None:
+    world = make_world(2)
+    world.boot([deployment(), service(clusterIP="None")])
+    assert {name.name for name in world.plane.proxies["worker-1"].table} == {"kubernetes"}
+    assert syncs_after(world, lambda: world.plane.delete_pod(world.pods()[0])) == 0
+    assert syncs_after(world, lambda: world.api.delete(Service, "default", "web")) == 0
+
+
+def test_changes_without_effect_ask_for_no_sync() -> None:
+    world = booted()
+    (item,) = world.api.list(EndpointSlice, "default", {"kubernetes.io/service-name": "web"})
+
+    def label(current: EndpointSlice) -> EndpointSlice:
+        return evolve(current, metadata__labels={**current.metadata.labels, "x": "y"})
+
+    def annotate(current: Service) -> Service:
+        return evolve(current, metadata__annotations={"x": "y"})
+
+    assert syncs_after(world, lambda: world.api.patch(EndpointSlice, *item.key, label)) == 0
+    assert syncs_after(world, lambda: world.api.patch(Service, "default", "web", annotate)) == 0
+    assert syncs_after(world, lambda: world.plane.apply([service(sessionAffinity="ClientIP")])) == 1
+
+
+def test_a_service_of_another_proxy_has_no_rules() -> None:
+    other = evolve(service(), metadata__labels={"service.kubernetes.io/service-proxy-name": "mine"})
+    world = make_world(2)
+    world.boot([deployment(), other])
+    assert "web" not in {name.name for name in world.plane.proxies["worker-1"].table}
+    world.plane.apply([service()])
+    world.run(5 * S)
+    assert len(addresses(world.plane.proxies["worker-1"])) == 3
+
+
+@pytest.mark.parametrize(("version", "serving"), [("1.25", False), ("1.26", True)])
+def test_terminating_endpoints_serve_since_1_26(version: str, serving: bool) -> None:
+    world = make_world(2, timing=Timing.for_version(version))
+    world.boot([deployment(replicas=1), service()])
+    victim = world.pods()[0]
+    world.app_of(victim).term_takes_ns = 20 * S
+    world.plane.delete_pod(victim)
+    world.run(1500 * MS)
+    (port,) = [port for name, port in world.plane.proxies["worker-1"].table.items() if name.name == "web"]
+    (state,) = [e for e in port.endpoints if ip_text(e.address) == victim.status.podIP]
+    assert (state.serving, state.terminating) == (serving, True)
+
+
+def test_many_changes_are_forgotten_once_every_node_has_seen_them() -> None:
+    world = booted()
+    (item,) = world.api.list(EndpointSlice, "default", {"kubernetes.io/service-name": "web"})
+    for number in range(5000):
+        endpoint = item.endpoints[number % 3]
+        world.api.patch(EndpointSlice, *item.key, lambda s, e=endpoint: evolve(s, endpoints=(e,)))
+        if number % 100 == 0:
+            world.run(1 * S)
+    world.run(3 * S)
+    wanted = {pod.status.podIP for pod in world.pods()}  # the controller has corrected what was patched
+    assert all(addresses(proxy) == wanted for proxy in world.plane.proxies.values())
+    catalog: Any = world.plane.proxies["worker-1"]._catalog
+    assert len(catalog._slices._names) < 5000
+    assert all(len(positions) < 200 for positions, _ in catalog._slices._versions.values())
+
+
+def test_the_proxies_of_a_large_cluster_begin_when_the_workloads_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controlplane, "_LATE_PROXIES", 3)
+    world = make_world(3)
+    world.plane.apply([deployment(), service()])
+    world.plane.start()
+    assert "the kube-proxies wait for the workloads" in world.plane.unsettled()
+    world.settle()
+    syncs = world.recorded.of("RulesSynced")
+    assert len(syncs) == 4
+    assert min(event.at_ns for event in syncs) > max(event.at_ns for event in world.recorded.of("PodReady"))
+    assert len({id(proxy.table) for proxy in world.plane.proxies.values()}) == 1

@@ -1,5 +1,7 @@
 """Dead nodes: detection, marking, taints, eviction, recovery."""
 
+import itertools
+
 import pytest
 from clusterlab import World, container, deployment, make_world, node_configs, service
 
@@ -221,7 +223,7 @@ def test_nodes_of_a_zone_are_tainted_one_every_ten_seconds() -> None:
     world.run(100 * S)
     times = [event.at_ns for event in world.recorded.of("NodeTainted", now)]
     assert len(times) == 3
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(times)]
     assert all(9900 * MS <= gap <= 10500 * MS for gap in gaps)
 
 

@@ -10,7 +10,7 @@ from netsim.cluster.kubelet.container import ContainerRun, RunState, Snapshot
 from netsim.cluster.kubelet.probes import ProbeKind, ProbeWorker, Result
 from netsim.cluster.objects import Container, Probe
 from netsim.cluster.timing import KubeletTiming
-from netsim.engine import MS, S, Engine
+from netsim.engine import MS, Engine, S
 
 OLD_KUBELET = 3600 * S
 

@@ -1,5 +1,6 @@
 """Rate limits, work queues, clients: how work is held up."""
 
+import itertools
 from collections.abc import Generator
 from typing import Any
 
@@ -14,7 +15,7 @@ from netsim.cluster.objects import ConfigMap, ObjectMeta
 from netsim.cluster.ratelimit import TokenBucket
 from netsim.cluster.timing import ApiTiming, Timing
 from netsim.cluster.workqueue import RetryError, WorkQueue
-from netsim.engine import MS, S, Engine
+from netsim.engine import MS, Engine, S
 
 
 # -------------------------------------------------------------------------------------------------- token bucket
@@ -81,7 +82,7 @@ def test_failures_back_off_and_success_forgets(engine: Engine) -> None:
     work.queue.add("a")
     engine.run(60 * S)
     starts = [at for at, _ in work.began]
-    assert [b - a for a, b in zip(starts, starts[1:], strict=False)] == [1010, 2010, 4010, 4010]
+    assert [b - a for a, b in itertools.pairwise(starts)] == [1010, 2010, 4010, 4010]
     work.fails = 1
     work.queue.add_after("a", 2 * S)
     engine.run(120 * S)

@@ -7,7 +7,7 @@ import pytest
 
 from netsim.cluster.runner import BoundedFrequencyRunner
 from netsim.cluster.timing import ProxyTiming
-from netsim.engine import MS, S, Engine
+from netsim.engine import MS, Engine, S
 
 STRICT = ProxyTiming(min_sync_period_ns=1 * S, full_sync_period_ns=30 * S, runner="strict")
 BURST = replace(STRICT, runner="burst")

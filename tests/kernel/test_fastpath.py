@@ -294,7 +294,13 @@ steps = st.tuples(
     st.sampled_from(["left", "left", "left", "right", "right", "rules", "delete"]),
     st.sampled_from(["udp", "udp", "udp", ".", ".", ".", "S", "S.", "F.", "R", ""]),
     st.sampled_from(
-        [("10.1.0.5", VIP), ("10.1.0.5", VIP), ("10.1.0.5", VIP), ("10.1.0.6", VIP), ("10.1.0.5", SERVER)]
+        [
+            ("10.1.0.5", 4000, VIP),
+            ("10.1.0.5", 4000, VIP),
+            ("10.1.0.5", 4001, VIP),
+            ("10.1.0.6", 4000, VIP),
+            ("10.1.0.5", 4000, SERVER),
+        ]
     ),
     st.sampled_from([64, 64, 64, 2, 1]),
     st.sampled_from([10, 10, 980]),
@@ -309,7 +315,7 @@ RULES = [
 ]
 
 
-MAIN = ("10.1.0.5", VIP)
+MAIN = ("10.1.0.5", 4000, VIP)
 OPENING = [
     (side, kind, MAIN, 64, 10, 0)
     for side, kind in [("left", "udp"), ("right", "udp"), ("left", "S"), ("right", "S."), ("left", ".")]
@@ -325,17 +331,17 @@ def play(script: list[tuple[Any, ...]], full: bool) -> tuple[Any, ...]:
         bench.ns.follow(lambda step: None)
     now = 1
     script = [*OPENING, *script]
-    for number, (what, kind, (client, target), ttl, size, wait) in enumerate(script):
+    for number, (what, kind, (client, sport, target), ttl, size, wait) in enumerate(script):
         now += wait
         if what == "rules":
             bench.rules(filter(RULES[(size + ttl + len(kind)) % len(RULES)]))
         elif what == "delete":
             bench.ct.delete(lambda entry: entry.proto != TCP, now)
         else:
-            port, ends = bench.left, (client, 4000, target, 80)
+            port, ends = bench.left, (client, sport, target, 80)
             if what == "right":
                 port = bench.right
-                ends = (SERVER, 80, client if client == "10.1.0.5" else "10.2.0.1", 4000)
+                ends = (SERVER, 80, client if client == "10.1.0.5" else "10.2.0.1", sport)
             packet = udp(*ends, b"x" * size) if kind == "udp" else tcp(*ends, kind, b"x" * size)
             packet.ttl, packet.uid = ttl, number
             (port.arrive if full else port.arrive_fast)(packet, now)

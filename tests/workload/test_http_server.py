@@ -94,7 +94,8 @@ def test_a_response_on_the_wire() -> None:
     lab, peer = asking(GET)
     lab.run(1 * S)
     assert peer.data == (
-        b"HTTP/1.1 200 OK\r\nServer: nginx/1.25.5\r\nContent-Type: text/html\r\nContent-Length: 615\r\n\r\n" + WELCOME
+        b"HTTP/1.1 200 OK\r\nServer: nginx/1.25.5\r\nContent-Type: text/html\r\nContent-Length: 615\r\n\r\n"
+        + WELCOME
     )
 
 
@@ -242,7 +243,9 @@ def test_exponential_service_times_are_the_stream_s() -> None:
     assert len({t - d for t, d in zip(took[1:], drawn[1:], strict=True)}) == 1
 
 
-@pytest.mark.parametrize(("concurrency", "waves"), [(1, [1, 2, 3, 4, 5, 6]), (2, [1, 1, 2, 2, 3, 3]), (0, [1] * 6)])
+@pytest.mark.parametrize(
+    ("concurrency", "waves"), [(1, [1, 2, 3, 4, 5, 6]), (2, [1, 1, 2, 2, 3, 3]), (0, [1] * 6)]
+)
 def test_the_queue_is_first_come_first_served(concurrency: int, waves: list[int]) -> None:
     lab = HttpLab()
     lab.serve(concurrency=concurrency, service_ns=50 * MS)
@@ -288,7 +291,10 @@ def test_a_hung_server_lets_time_run_out_and_answers_later() -> None:
     lab.at(1500 * MS, lab.get, client)
     lab.at(3 * S, server.resume, hung + 3 * S)
     lab.run(10 * S)
-    assert [(e.outcome, e.ended_ns - hung) for e in lab.over[1:3]] == [("timeout", 2 * S), ("timeout", 2 * S + 1)]
+    assert [(e.outcome, e.ended_ns - hung) for e in lab.over[1:3]] == [
+        ("timeout", 2 * S),
+        ("timeout", 2 * S + 1),
+    ]
     assert [e.error for e in lab.over[1:3]] == ["timed out while waiting for the answer"] * 2
     late = lab.over[3]
     assert (late.outcome, late.connection) == ("ok", 3)

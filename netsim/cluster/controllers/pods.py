@@ -4,7 +4,7 @@ Called by: replicaset, deployment, scheduler, node lifecycle. Sources: pkg/contr
 (FilterActivePods, ActivePodsWithRanks), pkg/api/v1/pod/util.go (IsPodAvailable).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from netsim.cluster.objects import Condition, Pod, PodStatus
 from netsim.engine import S
@@ -55,8 +55,3 @@ def with_condition(status: PodStatus, condition: Condition) -> PodStatus:
         condition = condition.model_copy(update={"lastTransitionTime": before.lastTransitionTime})
     others = tuple(entry for entry in status.conditions if entry.type != condition.type)
     return status.model_copy(update={"conditions": (*others, condition)})
-
-
-def ready_addresses(pods: Iterable[Pod]) -> list[str]:
-    """The addresses of the ready pods (reports)."""
-    return [pod.status.podIP for pod in pods if pod.status.is_ready]

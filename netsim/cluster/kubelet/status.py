@@ -12,7 +12,6 @@ from collections import deque
 from functools import partial
 from typing import Final
 
-from netsim.cluster.apiserver import Key
 from netsim.cluster.client import ApiClient
 from netsim.cluster.errors import ApiError
 from netsim.cluster.objects import Condition, Pod, PodStatus, evolve
@@ -131,11 +130,6 @@ class StatusManager:
             delete = partial(self._client.api.delete, Pod, *pod.key, 0, uid)
             self._client.submit(delete)
         self._next()
-
-    def key_of(self, uid: str) -> Key | None:
-        """Namespace and name of a pod that is known."""
-        known = self._statuses.get(uid)
-        return known[0].key if known else None
 
 
 def merge(stored: PodStatus, ours: PodStatus) -> PodStatus:
