@@ -9,6 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from scapy.layers.inet import ICMP as ScapyICMP
+from scapy.layers.inet import IP as ScapyIP
+from scapy.layers.l2 import Ether
+
 from netsim.cni.flat import FlatCni
 from netsim.engine import Engine, TimerQueue
 from netsim.fabric.fabric import Fabric, FabricConfig
@@ -21,7 +25,7 @@ from netsim.kernel.routing import Route
 from netsim.kernel.sysctl import Sysctl
 from netsim.kernel.targets import Jump
 from netsim.kernel.xtables_chain import Rule
-from netsim.wire.addr import Prefix, ip
+from netsim.wire.addr import Prefix, ip, ip_text
 from netsim.wire.packet import (
     ACK,
     FIN,
@@ -192,6 +196,11 @@ class Bench:
     def drops(self) -> dict[tuple[str, str], int]:
         return {(hook, reason.name): number for (hook, reason), number in self.ns.drops.items()}
 
+    def ended(self, hook: str, reason: str) -> None:
+        """One packet was dropped, and nothing came out on the right."""
+        assert self.drops() == {(hook, reason): 1}
+        assert self.right.take() == []
+
 
 def nat(rules: str) -> str:
     return f"*nat\n{rules.strip()}\nCOMMIT\n"
@@ -323,6 +332,29 @@ class Lab:
 def inbox(host: Host) -> Inbox:
     assert isinstance(host.ns.sockets, Inbox)
     return host.ns.sockets
+
+
+def error(packet: Packet) -> tuple[int, int, str, str]:
+    """Type and code of an ICMP error, from whom and to whom."""
+    assert isinstance(packet.body, IcmpMessage)
+    return packet.body.type, packet.body.code, ip_text(packet.flow.src), ip_text(packet.flow.dst)
+
+
+def quoted(packet: Packet) -> ScapyIP:
+    """The packet inside an ICMP error, dissected by Scapy, which has checked nothing yet."""
+    assert isinstance(packet.body, IcmpMessage)
+    return ScapyIP(packet.body.payload)
+
+
+def all_checksums_hold(frame: bytes) -> bool:
+    """Scapy builds the same bytes when it has to compute the checksums of headers and quote itself."""
+    found = Ether(frame)
+    inner = ScapyIP(bytes(found[ScapyICMP].payload))
+    for layer in (found[ScapyIP], found[ScapyICMP], inner, inner.payload):
+        del layer.chksum
+    found[ScapyICMP].remove_payload()
+    rebuilt = Ether(bytes(found / bytes(inner)))
+    return bytes(rebuilt)[:42] + bytes(inner) == frame
 
 
 def clone(packet: Packet, **changes: Any) -> Packet:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final, Literal
 from netsim.engine import format_duration
 from netsim.fabric.http_messages import BadMessageError, Headers, HttpResponse, Incoming, Messages
 from netsim.kernel.errno import Errno
-from netsim.kernel.tcp_handler import ORPHAN
 from netsim.wire.addr import Address
 from netsim.wire.packet import endpoint_text
 
@@ -132,7 +131,6 @@ class TcpCheck:
         self.deadline_ns = 0
         conn, self._conn = self._conn, None
         if conn is not None:
-            conn.handler = ORPHAN
             conn.close(now)
 
     def _finish(self, result: ProbeResult, now: int) -> None:

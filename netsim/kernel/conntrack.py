@@ -52,8 +52,8 @@ _SWEEP_FULL_NS: Final = S
 
 
 class Path:
-    """The remembered way of established packets through a namespace: next hop, cost, rules hit. Flows between the same two hosts
-    may share one; the rewrite is the half's own (`Half.rewritten`)."""
+    """The remembered way of established packets through a namespace: next hop, cost, rules hit. Flows between the same
+    two hosts may share one; the rewrite is the half's own (`Half.rewritten`)."""
 
     __slots__ = (
         "bytes",

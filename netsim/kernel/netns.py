@@ -225,8 +225,8 @@ class Namespace:
             subscriber(step)
 
     def follow(self, subscriber: Callable[[Step], None]) -> Callable[[], None]:
-        """Report every step of every packet, until what this returns is called; remembered paths are not used meanwhile,
-        so that nothing is skipped."""
+        """Report every step of every packet, until what this returns is called; remembered paths are not used
+        meanwhile, so that nothing is skipped."""
         self.journeys.append(subscriber)
         self.changed()
 

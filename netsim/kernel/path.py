@@ -221,8 +221,8 @@ def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
 
 
 def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
-    """A flow's first packet has passed. If the rules have judged established packets between these hosts before, and the way
-    back is known, then so are the paths of the answers and (once there was one) of the packets after this one."""
+    """A flow's first packet has passed. If the rules have judged established packets between these hosts before, and
+    the way back is known, then so are the paths of the answers and (once there was one) of the packets after this."""
     ns, half = t.ns, t.ct
     entry = half.entry
     if entry.state not in _BEGUN:
@@ -240,7 +240,7 @@ def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
 def _way(
     ns: "Namespace", src: bytes, dst: bytes, in_device: "Device", out_device: "Device", macs: bytes
 ) -> Path | None:
-    """The path that all established packets from `src` to `dst` take, if the rules let them pass whatever their ports."""
+    """The path that all established packets from `src` to `dst` take, if the rules pass them whatever their ports."""
     key = (src, dst, in_device, out_device)
     path = ns.paths.get(key)
     if path is None:

@@ -50,8 +50,9 @@ class EphemeralPorts:
 
 class PortUse:
     """One source, one destination: `used` counts the connections that have a port from here, TIME_WAIT included, by the
-    port's parity. Each parity has its own place to search on from. When most of a half is in use, ports come back in the order
-    in which they were released; Linux goes on searching then, which ends at some free port too, after a long way."""
+    port's parity. Each parity has its own place to search on from. When most of a half is in use, ports come back in
+    the order in which they were released; Linux goes on searching then, which ends at some free port too, after a long
+    way."""
 
     __slots__ = ("_destination", "_next", "_ports", "_released", "used")
 

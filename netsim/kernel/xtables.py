@@ -132,7 +132,7 @@ class Xtables:
         src, dst, _, dport, proto = packet.flow
         node, blind, state = None, None, t.ctstate
         if state is ESTABLISHED:
-            # Most walks of established packets never ask for protocol or port, which for answers is another one each time.
+            # Most walks of established packets never ask for protocol or port, which answers have another one of.
             blind = (table, chain, src, dst, -1, -1, state, packet.mark, t.in_device, t.out_device)
             node = memo.roots.get(blind)
         key: Key = blind or ()
@@ -269,8 +269,8 @@ class Xtables:
     def foreseen(
         self, src: bytes, dst: bytes, in_device: "Device", out_device: "Device"
     ) -> Callable[[int, int], None] | None:
-        """If it is remembered that FORWARD lets every established packet from `src` to `dst` pass: the function that counts such
-        packets on the rules; None if that is not known."""
+        """If it is remembered that FORWARD lets every established packet from `src` to `dst` pass: the function that
+        counts such packets on the rules; None if that is not known."""
         entry, memo = self.tables["filter"]["FORWARD"], self._memo
         if not entry.rules and entry.policy == "ACCEPT":
             return _count_nothing

@@ -272,7 +272,6 @@ class HttpExchange:
         assert self._conn is not None
         if self.kept is None:
             self.kept = KeptConnection(pool, self._conn, self.connection)
-        self._placed = False
         pool.put(self.kept, now)
 
     def _hang_up(self, now: int) -> None:

@@ -148,7 +148,6 @@ class HttpServer:
         for served in late:
             if not served.gone and served.request is None and served not in self.idle.pending:
                 self.hang_up(served, now)  # idle for too long, and still
-        self._work_off(now)
         if self._terminated:
             self.terminate(now)
 
@@ -225,7 +224,7 @@ class HttpServer:
         self._work_off(now)
 
     def _work_off(self, now: int) -> None:
-        while self._queue and self._running < self._limit and not self._ended:
+        while self._queue and self._running < self._limit:
             self._work(self._queue.popleft(), now)
 
     def _answer(self, served: "Served", now: int) -> None:

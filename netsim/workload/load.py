@@ -67,7 +67,6 @@ class LoadSpec:
 
     def client(self) -> ClientSpec:
         """The part that is the HTTP client's."""
-        limit = self.connections if self.model == "open" else 0
         return ClientSpec(
             self.host,
             self.port,
@@ -75,7 +74,7 @@ class LoadSpec:
             self.method,
             self.timeout_ns,
             self.keep_alive,
-            limit,
+            self.connections,
             self.resolve,
             self.family,
         )

@@ -154,6 +154,18 @@ def test_it_keeps_its_entry_alive() -> None:
     assert (entry.expires_ns, entry.assured) == (122 * S + 1, True)
 
 
+def test_a_new_flow_between_known_hosts() -> None:
+    """Its first answer may take a path that was foreseen; a late one still makes no stream of it."""
+    talk = Flow()
+    talk.bench.left.arrive_fast(udp(CLIENT, 4001, VIP, 53))
+    talk.bench.right.arrive_fast(udp(SERVER, 53, CLIENT, 4001), 5 * S)
+    assert talk.bench.left.one().flow == flow(VIP, 53, CLIENT, 4001)
+    (entry,) = (entry for entry in talk.bench.ct.entries(0) if entry.original.flow.sport == 4001)
+    assert (entry.expires_ns, entry.assured, entry.seen_reply) == (35 * S, False, True)
+    talk.bench.right.arrive_fast(udp(SERVER, 53, CLIENT, 4001), 6 * S)
+    assert (entry.expires_ns, entry.assured) == (126 * S, True)
+
+
 @pytest.mark.parametrize("rule", ["-m statistic --mode random --probability 0.5", "-m recent --name X --set"])
 def test_rules_that_draw_lots_or_remember_are_asked_each_time(rule: str) -> None:
     talk = Flow()

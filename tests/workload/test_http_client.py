@@ -177,6 +177,7 @@ def test_abort_ends_everything_once() -> None:
     assert [(e.outcome, e.error, e.ended_ns) for e in (first, waiting)] == [
         ("aborted", "enough", lab.now)
     ] * 2
+    assert waiting.connection == 0
     lab.run(3 * S)
     assert len(lab.over) == 2
     assert client.outstanding == 0
@@ -339,6 +340,39 @@ def test_a_limit_makes_requests_wait_in_order() -> None:
     assert lab.over[-1].outcome == "ok"
 
 
+def test_time_can_be_up_while_waiting() -> None:
+    """When one that began later was quicker to look its name up."""
+    lab = HttpLab()
+    lab.peer()
+    names = Names(lab.engine, [Answer((SERVER,))], delay_ns=100 * MS)
+    client = lab.http(names, host="web", keep_alive=True, max_connections=1, resolve="request")
+    slow = lab.get(client)
+    names.delay_ns = 1 * MS
+    lab.run(50 * MS)
+    quick = lab.get(client)
+    lab.run(5 * S)
+    assert (slow.connection, slow.error, slow.ended_ns - slow.started_ns) == (
+        0,
+        "timed out while waiting for a free connection",
+        1 * S,
+    )
+    assert (quick.connection, quick.outcome) == (1, "timeout")
+    assert len(lab.over) == 2
+
+
+def test_a_crowd_of_waiting_requests_can_fail_at_one_moment() -> None:
+    lab = HttpLab()
+    lab.answering(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+    names = Names(lab.engine, [Answer((SERVER,)), Answer(error="NXDOMAIN")], delay_ns=0)
+    client = lab.http(names, host="web", keep_alive=True, max_connections=1)
+    for _ in range(1500):
+        lab.get(client)
+    lab.run(1 * S)
+    assert [e.outcome for e in lab.over].count("dns") == 1499
+    assert client.pool is not None
+    assert client.pool.opened == 0
+
+
 def test_failures_give_their_places_back() -> None:
     """Refused, unresolvable and unreachable requests must not use the pool up."""
     lab = HttpLab()
@@ -449,12 +483,13 @@ def test_a_fresh_connection_is_not_replaced_again() -> None:
     assert len(seen) == 3
 
 
-def test_part_of_an_answer_is_not_asked_for_again() -> None:
+@pytest.mark.parametrize("how", [TcpConnection.close, TcpConnection.abort])
+def test_part_of_an_answer_is_not_asked_for_again(how: Callable[[TcpConnection, int], object]) -> None:
     lab = HttpLab()
 
     def end(conn: TcpConnection, now: int) -> None:
         conn.send(OK[:30], now)
-        conn.close(now)
+        how(conn, now)
 
     lab.peer(answers_once_then(end))
     client = lab.http(keep_alive=True)

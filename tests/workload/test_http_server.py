@@ -203,6 +203,14 @@ def test_keep_alive_ends_after_so_many_requests_or_so_long() -> None:
     assert not client.pool.idle
 
 
+def test_a_connection_with_a_request_in_work_is_not_idle() -> None:
+    lab = HttpLab()
+    lab.serve(service_ns=3 * S, keep_alive_timeout_ns=1 * S)
+    lab.get(keep_alive=True, timeout_ns=10 * S)
+    lab.run(10 * S)
+    assert [e.outcome for e in lab.over] == ["ok"]
+
+
 def test_a_silent_connection_is_closed_in_time() -> None:
     lab = HttpLab()
     lab.serve(keep_alive_timeout_ns=3 * S)

@@ -375,6 +375,18 @@ def test_sigterm_lets_requests_end(spec: dict[str, Any]) -> None:
     assert len(lab.exits) == 1
 
 
+def test_sigterm_lets_retries_end() -> None:
+    lab = HttpLab()
+    lab.at(100 * MS, lab.serve)
+    generator = lab.load(rate_per_s=1.0, retries=1, retry_backoff_ns=200 * MS)
+    lab.run(50 * MS)
+    generator.terminate(lab.now)
+    assert not lab.exits
+    lab.run(1 * S)
+    assert lab.outcomes() == ["ok"]
+    assert lab.exits == [(0, lab.records[0].ended_ns)]
+
+
 def test_sigterm_of_an_idle_load() -> None:
     lab = HttpLab()
     generator = lab.load(start_ns=5 * S)
