@@ -3,8 +3,7 @@
 Nothing here reaches into a layer that a notebook could not reach into too.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -158,10 +157,3 @@ class Listener:
     def failed(self, _conn: TcpConnection, errno: Errno, now: int) -> None:
         self.told.append((errno.name, now))
 
-
-def never_raises(function: Callable[[], object]) -> bool:
-    """Whether it went well; ValueError, the documented refusal, counts as no."""
-    with suppress(ValueError):
-        function()
-        return True
-    return False

@@ -132,5 +132,6 @@ def _quiet_collector() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.set_threshold(*thresholds)
+        gc.freeze()  # with `unfreeze`: everything young becomes old without being walked now
         gc.unfreeze()
+        gc.set_threshold(*thresholds)

@@ -142,8 +142,7 @@ class Entry:
         """NAT: the answers will come as `reply`; `manip` says which side of the original direction changes."""
         self.nat |= manip
         self.reply.flow = reply
-        self.original.rewritten = reply.reverse()
-        self.reply.rewritten = self.original.flow.reverse()
+        self.original.rewritten = reply.reverse()  # `self.reply.rewritten` is what it always was
 
     def settle(self) -> None:
         """Give remembered paths' counts to the rules' counters."""

@@ -1,0 +1,102 @@
+"""Load split: connections go to each endpoint with the same probability; with keep-alive requests follow connections."""
+
+from pathlib import Path
+
+import pytest
+from systemlab import Ask, loaded, service_ip, settled
+
+from netsim.experiment.results import Results
+
+
+def _chi_square(counts: list[int]) -> float:
+    """Against equal shares."""
+    expected = sum(counts) / len(counts)
+    return sum((count - expected) ** 2 / expected for count in counts)
+
+
+# The 0.1 % point of the chi-square distribution with two degrees of freedom: -2 ln 0.001.
+LIMIT = 13.816
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """3,000 connections of one request each, and four users whose connections are kept."""
+    return loaded(
+        tmp_path_factory.mktemp("split"),
+        "three-nodes",
+        [
+            '{name: each, from: {run: client}, to: "http://my-nginx/", rate: 300/s, arrivals: constant}',
+            '{name: kept, from: {run: client}, to: "http://my-nginx-pooled/", model: closed, connections: 4,'
+            " thinkTime: 20ms, keepAlive: true, resolve: once}",
+        ],
+        duration="10s",
+        seed="5",
+    ).run(jobs=1)
+
+
+def test_a_third_each(results: Results) -> None:
+    split = results.load_split("my-nginx")
+    assert len(split.table) == 3
+    assert split.table["connections"].sum() == 3000
+    assert _chi_square(split.table["connections"].tolist()) < LIMIT
+    assert split.pvalue > 0.001
+    assert (split.verdict.word, split.verdict.reason) == ("chance", "even")
+    assert set(results.requests["outcome"]) == {"ok"}
+
+
+def test_with_keep_alive_requests_follow_connections(results: Results) -> None:
+    table = results.load_split("my-nginx-pooled").table
+    assert table["connections"].sum() == 4
+    requests = results.requests[results.requests["load"] == "kept"]
+    assert len(requests) > 1500
+    # A connection keeps its endpoint, and carries about as many requests as the others.
+    assert (requests.groupby("connection")["endpoint"].nunique() == 1).all()
+    for row in table.itertuples():
+        assert row.request_share == pytest.approx(row.connection_share, abs=0.02)
+
+
+def test_the_report_says_that_the_skew_is_one_of_few_connections(results: Results) -> None:
+    verdict = results.load_split("my-nginx-pooled").verdict
+    assert (verdict.word, verdict.reason) == ("chance", "few-connections")
+    report = " ".join(results.text().split())
+    assert "travelled on only 4 connections, and a connection keeps its endpoint" in report
+    assert "Chance: 3,000 connections over 3 endpoints are spread as evenly as random choice spreads them" in report
+
+
+def test_a_stale_rule_set_is_a_cause(tmp_path: Path) -> None:
+    """kube-proxy on the client's node has stopped: a deleted pod's endpoint is still chosen, its successor never."""
+    results = loaded(
+        tmp_path,
+        "failover",
+        ['{name: shop, from: {run: client}, to: "http://my-nginx/", rate: 100/s, timeout: 200ms}'],
+        [
+            "{at: 100ms, action: kube-proxy-stop, selector: {node: clients}}",
+            "{at: 200ms, action: pod-delete, selector: {run: my-nginx}, gracePeriod: 0s}",
+        ],
+        duration="20s",
+        seed="2",
+    ).run(jobs=1)
+    verdict = results.load_split().verdict
+    assert verdict.word == "cause"
+    assert "connections went to an endpoint that the node's rules no longer held" in str(verdict) or (
+        "Never chosen though ready" in str(verdict)
+    )
+
+
+def test_the_kernel_itself_splits_in_thirds() -> None:
+    """Without load generator and statistics: conntrack's entries on the client's node."""
+    cluster = settled("three-nodes", seed=9)
+    one = Ask(cluster, "pod/client", service_ip(cluster, "my-nginx"))
+    node = cluster.host("pod/client").node  # type: ignore[attr-defined]
+    pending = []
+    for _ in range(1500):
+        pending.append(one.begin())
+        cluster.run(100_000)
+    cluster.run("100ms")
+    assert {done[0].outcome for done in pending} == {"ok"}
+    chosen: dict[bytes, int] = {}
+    for entry in node.ns.conntrack.entries(cluster.engine.now):
+        if entry.original.flow.dport == 80 and entry.original.flow.src == cluster.host("pod/client").address:
+            chosen[entry.reply.flow.src] = chosen.get(entry.reply.flow.src, 0) + 1
+    assert sum(chosen.values()) == 1500
+    assert _chi_square(list(chosen.values())) < LIMIT
