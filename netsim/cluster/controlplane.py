@@ -169,7 +169,7 @@ class ControlPlane:
             EndpointSliceController(context),
             MirroringController(context),
             GarbageCollector(context),
-            Scheduler(self.engine, self.api, self.timing),
+            Scheduler(self.engine, self.api, self.timing, self.nodes),
             lifecycle,
             collector,
         ]

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from netsim.kernel.conntrack import _UDP_STREAM_AGE_NS
 from netsim.kernel.conntrack_tcp import IGNORE, KIND, TcpState
+from netsim.kernel.firstpath import take
 from netsim.kernel.hooks import Hook
 from netsim.kernel.path import receive
-from netsim.wire.packet import TCP, UDP, Packet, TcpSegment, UdpDatagram
+from netsim.wire.packet import SYN, TCP, UDP, Packet, TcpSegment, UdpDatagram
 
 if TYPE_CHECKING:
     from netsim.kernel.conntrack import Conntrack, Entry
@@ -92,6 +93,14 @@ def _router_receiver(device: "Device", clock: Clock, conntrack: "Conntrack") -> 
                     path.packets += 1
                     path.bytes += packet.size
                     path.transmit(packet, now + path.cost_ns)
+                    return
+        else:
+            src, dst, _, dport, proto = packet.flow
+            first = ns.firsts.get((src, dst, dport, proto, device))
+            if first is not None and first.ready and packet.ttl > 1 and packet.size <= first.max_size:
+                begins = type(packet.body) is UdpDatagram or packet.body.flags & 63 == SYN  # type: ignore[union-attr]
+                if begins and not packet.mark and not conntrack.full(now):
+                    take(ns, conntrack, first, packet, now)
                     return
         receive(device, packet, now)
 

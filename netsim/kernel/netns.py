@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from netsim.kernel import icmp, path
 from netsim.kernel.conntrack import Conntrack, Path
 from netsim.kernel.errno import Errno
+from netsim.kernel.firstpath import First
 from netsim.kernel.hooks import DropReason, Hook, HookFunction
 from netsim.kernel.journey import Dropped, Step
 from netsim.kernel.neighbour import Neighbours, NextHop
@@ -83,6 +84,7 @@ class Namespace:
         "devices",
         "drop_subscribers",
         "drops",
+        "firsts",
         "generation",
         "hooks",
         "journeys",
@@ -120,6 +122,7 @@ class Namespace:
         self.neighbours = Neighbours(self)
         self.next_hops: dict[Address, NextHop] = {}
         self.paths: dict[tuple[Address, Address, Device, Device], Path] = {}
+        self.firsts: dict[tuple[Address, Address, int, int, Device], First] = {}
         # A locally made packet starts its way; an error known at once is returned (`path.output`).
         self.output: Callable[[Packet, int], Errno | None] = partial(path.output, self)
         self.hooks: list[tuple[HookFunction, ...]] = [()] * 5
@@ -170,6 +173,7 @@ class Namespace:
         self.generation += 1
         self.next_hops.clear()
         self.paths.clear()
+        self.firsts.clear()
 
     # ------------------------------------------------------------------ questions
     def is_local(self, address: Address) -> bool:

@@ -16,7 +16,7 @@ routing, martian addresses (as with route_localnet=1, which kube-proxy sets).
 
 from typing import TYPE_CHECKING
 
-from netsim.kernel import icmp
+from netsim.kernel import firstpath, icmp
 from netsim.kernel.conntrack import Path
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.errno import Errno
@@ -188,6 +188,7 @@ def leave(t: Traversal) -> None:
             _remember(t, device, cost_ns)
         elif t.ctstate is NEW:
             _foresee(t, device, hop.macs)
+            firstpath.remember(t, device, hop, cost_ns)
     device.transmit(packet, t.now + cost_ns)
 
 

@@ -18,14 +18,15 @@ from random import Random
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel import reject
-from netsim.kernel.hooks import ESTABLISHED, DropReason
+from netsim.kernel.hooks import ESTABLISHED, NEW, DropReason
 from netsim.kernel.journey import RuleHit
 from netsim.kernel.targets import ACCEPT, DROP, Dnat, Kind, Masquerade, Reject, Snat, Target
 from netsim.kernel.xtables_chain import Chain, Rule, Table
 from netsim.kernel.xtables_cost import traversal_ns
 from netsim.kernel.xtables_counter import Counter
-from netsim.kernel.xtables_memo import Fork, Key, Leaf, Memo
+from netsim.kernel.xtables_memo import Fork, Key, Leaf, Memo, Node
 from netsim.kernel.xtables_recent import RecentList, RecentLists
+from netsim.wire.packet import Flow
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import Traversal
@@ -278,6 +279,35 @@ class Xtables:
         if type(leaf) is Leaf and leaf.lasting and leaf.verdict is None and leaf.mark == 0:
             return leaf.credit
         return None
+
+    def first_packets(
+        self, before: Flow, after: Flow, in_device: "Device", out_device: "Device"
+    ) -> tuple[Node | None, Leaf | None, tuple[Leaf, ...]] | None:
+        """What is remembered of unmarked first packets that were `before` and became `after`: how PREROUTING branches, the end
+        that it came to just now, and the ends in FORWARD and POSTROUTING; None if not all of that is known."""
+        known, root = self._known("nat", "PREROUTING", before, in_device, None)
+        if not known:
+            return None
+        reached = self._ends[0] if root is not None else None
+        rest: list[Leaf] = []
+        for table, chain in (("filter", "FORWARD"), ("nat", "POSTROUTING")):
+            known, leaf = self._known(table, chain, after, in_device, out_device)
+            if not known or type(leaf) is Fork or (leaf is not None and leaf.verdict is not None):
+                return None
+            rest += [leaf] if type(leaf) is Leaf else []
+        ends = rest if reached is None else [reached, *rest]
+        return (root, reached, tuple(rest)) if all(not end.mark for end in ends) else None
+
+    def _known(
+        self, table: str, chain: str, flow: Flow, in_device: "Device", out_device: "Device | None"
+    ) -> tuple[bool, Node | None]:
+        """Whether it is remembered what a chain does with a first packet, and what (None: it has no rules)."""
+        entry = self.tables[table][chain]
+        if not entry.rules and entry.policy == "ACCEPT":
+            return True, None
+        src, dst, _, dport, proto = flow
+        node = self._memo.roots.get((table, chain, src, dst, dport, proto, NEW, 0, in_device, out_device))
+        return node is not None, node
 
     def lasts(self, t: "Traversal") -> bool:
         """Whether what the rules said of this traversal goes for the flow's next packets too: no lots were drawn, and

@@ -105,7 +105,7 @@ def test_a_connection_pinned_to_a_dead_pod_does_not_recover() -> None:
     # The rules have changed: the endpoint is gone, and new connections succeed, all of them.
     rules = cluster.fabric.nodes["clients"].ns.xtables
     assert rules is not None
-    assert pod.status.podIP not in rules.render()
+    assert pod.status.podIP not in rules.save()
     assert {ask(cluster, "pod/client", "my-nginx").outcome for _ in range(20)} == {"ok"}
     # The old one repeats its SYN, which still goes to the dead endpoint, since conntrack decides and not the rules.
     syns = [hop for hop in capture if hop.flow.sport == sport]

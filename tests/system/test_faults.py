@@ -86,7 +86,7 @@ def test_node_crash_takes_its_pods_along(cluster: Cluster) -> None:
 def _rules(cluster: Cluster, node: str) -> str:
     rules = cluster.fabric.nodes[node].ns.xtables
     assert rules is not None
-    return rules.render()
+    return rules.save()
 
 
 @pytest.mark.parametrize("what", [{"node": "worker-1"}, {"link": "worker-1:eth0"}, {"pod": "client"}])

@@ -4,13 +4,18 @@ Called by: `controlplane.py`. One pod at a time, as upstream: a scheduling cycle
 node at once; the binding is a write to the API server that the next cycle does not wait for. A pod that fits nowhere
 waits until a node changes or a pod leaves, and is tried again after a back-off.
 
+Ours: at boot nothing is scheduled before the nodes in `opening` have been ready, as for someone who applies manifests to
+a cluster that is up. Otherwise all pods would crowd on the node whose kubelet happened to be first.
+
 Source: pkg/scheduler/schedule_one.go, pkg/scheduler/backend/queue. What fits and scores is `placement.py`'s.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from typing import Final
 
+from netsim.cluster.admission import NOT_READY
 from netsim.cluster.apiserver import ApiServer, Key
 from netsim.cluster.client import ApiClient
 from netsim.cluster.controllers.placement import NodeRanking, fits
@@ -33,9 +38,9 @@ _BACKOFF_MAX_NS: Final = 10 * S
 
 
 class Scheduler:
-    """Watches pods and nodes; binds pods to nodes."""
+    """Watches pods and nodes; binds pods to nodes, the first when the nodes named in `opening` have all been ready."""
 
-    def __init__(self, engine: Engine, api: ApiServer, timing: Timing) -> None:
+    def __init__(self, engine: Engine, api: ApiServer, timing: Timing, opening: Iterable[str] = ()) -> None:
         self._engine = engine
         self._timing = timing
         self._random = engine.stream(_NAME)
@@ -48,6 +53,7 @@ class Scheduler:
         self._unschedulable: dict[Key, None] = {}
         self._attempts: dict[Key, int] = {}
         self._busy = False
+        self._awaited = dict.fromkeys(opening)
         informers = Informers(api, _NAME)
         self._nodes = informers.of(Node)
         self._pods = informers.of(Pod)
@@ -59,10 +65,18 @@ class Scheduler:
         name = event.object.metadata.name
         if event.type == "DELETED":
             self._ranking.remove_node(name)
+            self._opened(name)
             return
         self._ranking.add_node(name)
+        if not any(taint.key == NOT_READY for taint in event.object.spec.taints):
+            self._opened(name)
         if event.old is None or _places_changed(event.old, event.object):
             self._retry_all()
+
+    def _opened(self, node: str) -> None:
+        if node in self._awaited:
+            del self._awaited[node]
+            self._next()
 
     def _pod_changed(self, event: WatchEvent[Pod]) -> None:
         pod = event.object
@@ -112,7 +126,7 @@ class Scheduler:
             self._enqueue(key)
 
     def _next(self) -> None:
-        if not self._busy and self._line:
+        if self._line and not self._busy and not self._awaited:
             self._busy = True
             self._engine.call_later(self._timing.controllers.schedule.sample(self._random), self._cycle)
 
