@@ -118,7 +118,9 @@ def inject(cluster: Cluster, *faults: Mapping[str, Any]) -> Recorder:
     return recorder
 
 
-def experiment(folder: Path, topology: str, load: Iterable[str], faults: Iterable[str] = (), **spec: Any) -> Path:
+def experiment(
+    folder: Path, topology: str, load: Iterable[str], faults: Iterable[str] = (), **spec: Any
+) -> Path:
     """An experiment file on one of our topologies; loads and faults are YAML flow mappings, spec values YAML texts."""
     lines = ["apiVersion: netsim/v1", "kind: Experiment", "metadata: {name: small}", "spec:"]
     lines += [f'  topology: "{(TOPOLOGIES / topology).as_posix()}.yaml"']
@@ -131,7 +133,9 @@ def experiment(folder: Path, topology: str, load: Iterable[str], faults: Iterabl
     return path
 
 
-def loaded(folder: Path, topology: str, load: Iterable[str], faults: Iterable[str] = (), **spec: Any) -> Experiment:
+def loaded(
+    folder: Path, topology: str, load: Iterable[str], faults: Iterable[str] = (), **spec: Any
+) -> Experiment:
     """The same, loaded."""
     return netsim.load(experiment(folder, topology, load, faults, **spec))
 
@@ -156,4 +160,3 @@ class Listener:
 
     def failed(self, _conn: TcpConnection, errno: Errno, now: int) -> None:
         self.told.append((errno.name, now))
-

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from netsim.cluster.objects import Service
 from netsim.fabric.host import Host, NodeHost, PodHost
+from netsim.kernel.conntrack import Entry
 from netsim.wire.packet import Flow, endpoint_text
 from netsim.workload.load import Backend
 
@@ -23,6 +24,10 @@ class Backends:
         self._cluster = cluster
         self._services: dict[tuple[str, str], str] = {}
         self._texts: dict[tuple[bytes, int], str] = {}
+        self._destroyed: dict[Flow, Flow] = {}  # refused connections: a RST as first answer ends the entry
+        for node in cluster.fabric.nodes.values():
+            assert node.ns.conntrack is not None
+            node.ns.conntrack.destroyed.append(self._note)
 
     def where(self, host: Host, name: str, flow: Flow | None) -> Backend:
         """The Service that `name` means to a client, and the endpoint that conntrack has for its connection."""
@@ -38,6 +43,10 @@ class Backends:
         pod, node = self._cluster.containers.by_address.get(address, ("", ""))
         return Backend(service, text, pod, node)
 
+    def _note(self, entry: Entry) -> None:
+        if not entry.seen_reply and entry.nat:
+            self._destroyed[entry.original.flow] = entry.reply.flow
+
     def _destination(self, host: Host, flow: Flow) -> tuple[bytes, int]:
         node = host.node if isinstance(host, PodHost) else host
         if isinstance(node, NodeHost) and node.ns.conntrack is not None:
@@ -45,6 +54,9 @@ class Backends:
             if half is not None:
                 answers = half.entry.reply.flow
                 return answers.src, answers.sport
+        if flow in self._destroyed:
+            answers = self._destroyed.pop(flow)
+            return answers.src, answers.sport
         return flow.dst, flow.dport
 
     def _service(self, host: Host, name: str) -> str:

@@ -161,6 +161,7 @@ class Conntrack:
     __slots__ = (
         "_sweep_at",
         "_sweep_full_ns",
+        "destroyed",
         "insert_failed",
         "max_entries",
         "sysctl",
@@ -174,6 +175,7 @@ class Conntrack:
         self.tcp_timeouts = timeouts(sysctl)
         self.max_entries = sysctl.nf_conntrack_max
         self.insert_failed = 0
+        self.destroyed: list[Callable[[Entry], None]] = []  # told of entries that go (`conntrack -E -e DESTROY`)
         self._sweep_at = _SWEEP_EVERY
         self._sweep_full_ns = 0
 
@@ -274,10 +276,15 @@ class Conntrack:
 
     def remove(self, entry: Entry) -> None:
         """Take an entry out of the table."""
-        entry.settle()
+        table = self.table
         for half in (entry.original, entry.reply):
-            if self.table.get(half.flow) is half:
-                del self.table[half.flow]
+            if table.get(half.flow) is half:
+                del table[half.flow]
+            if half.path is not None and half.path.packets:
+                half.path.settle()
+        if self.destroyed:
+            for listener in self.destroyed:
+                listener(entry)
 
     def sweep(self, now: int) -> None:
         """Remove what has expired (gc_worker)."""

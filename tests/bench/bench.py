@@ -11,7 +11,8 @@ The unit is a bare SimPy event: stock `Environment`, `env.timeout(d).callbacks.a
 - captured_hops_per_simpy_event: the same with every hop recorded (by reference).
 - new_flow_hops_per_simpy_event: the same with a new flow for every request.
 - requests_per_simpy_event: DNS lookup (A), TCP connection, HTTP request and response, close, by a load generator in a pod, with
-  control plane, probes and records running: 12 packets, 48 hops.
+  control plane, probes and records running; client, servers and DNS server are pods of one node: 12 packets, 24 hops.
+- two_node_requests_per_simpy_event: the same with servers and DNS server on another node: 12 packets, 48 hops.
 - lookups_per_simpy_event: only the DNS lookup, UDP through the kube-dns ClusterIP.
 - new_flow_cost_10000_over_10_services: wall time of the first packet of a flow with 10,000 Services over that with 10.
 """
@@ -79,7 +80,7 @@ def timed(operations: int, run: Callable[[], object]) -> Measured:
 
 
 # ---------------------------------------------------------------------- packets
-def two_nodes(services: int) -> tuple[Engine, Fabric, PodHost, PodHost]:
+def pods_on_two_nodes(services: int) -> tuple[Engine, Fabric, PodHost, PodHost]:
     """Client and server pods on two nodes; one Service of interest among `services`."""
     engine = Engine(1)
     fabric = Fabric(engine, FabricConfig(), FlatCni())
@@ -112,7 +113,7 @@ def service_ports(services: int) -> list[ServicePort]:
 
 def echo(requests: int, sockets: int, captured: bool = False, services: int = 1) -> Measured:
     """UDP requests, each echoed; packet hops and seconds."""
-    engine, fabric, client, server = two_nodes(services)
+    engine, fabric, client, server = pods_on_two_nodes(services)
     answered = 0
 
     def serve(sock, payload, src, sport, now):  # type: ignore[no-untyped-def]
@@ -160,10 +161,10 @@ def new_flow_cost(rounds: int, flows: int = 2000) -> float:
 class Requests:
     """A booted cluster and a load that can be run for a number of requests, again and again."""
 
-    RATE = 20_000.0
+    RATE = 5_000.0
 
-    def __init__(self) -> None:
-        self.cluster = Cluster(HERE / "topology.yaml", 1)
+    def __init__(self, topology: str) -> None:
+        self.cluster = Cluster(HERE / topology, 1)
         self.cluster.settle()
         self.outcomes: dict[str, int] = {}
         self.cluster.engine.bus.subscribe(RequestDone, self._count)
@@ -214,13 +215,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
-    whole = Requests()
+    one_node, two_nodes = Requests("one-node.yaml"), Requests("two-nodes.yaml")
     cases: dict[str, Callable[[], Measured]] = {
         "packet_hops_per_simpy_event": lambda: echo(5000, 64),
         "captured_hops_per_simpy_event": lambda: echo(5000, 64, captured=True),
         "new_flow_hops_per_simpy_event": lambda: echo(3000, 3000),
-        "requests_per_simpy_event": lambda: whole.run(2000),
-        "lookups_per_simpy_event": lambda: whole.lookups(2000),
+        "requests_per_simpy_event": lambda: one_node.run(3000),
+        "two_node_requests_per_simpy_event": lambda: two_nodes.run(3000),
+        "lookups_per_simpy_event": lambda: two_nodes.lookups(2000),
     }
     figures: dict[str, float] = {}
     anchors: list[float] = []

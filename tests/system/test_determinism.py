@@ -15,8 +15,8 @@ from systemlab import ROOT, experiment, loaded
 from netsim.experiment.cluster import Cluster
 from netsim.experiment.loader import load_experiment
 from netsim.experiment.play import play
-from netsim.experiment.run import replication_seed
 from netsim.experiment.results import Results
+from netsim.experiment.run import replication_seed
 from netsim.measure.collect import Recording
 from netsim.measure.fingerprint import fingerprint
 
@@ -52,7 +52,9 @@ def results(short: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, 
     """The result folders of the same command under different hash seeds, and numbers of processes."""
     folder = tmp_path_factory.mktemp("results")
     runs = {
-        seed: _netsim("run", short, "--jobs", str(seed), "--no-figures", "--out", folder / str(seed), hash_seed=seed)
+        seed: _netsim(
+            "run", short, "--jobs", str(seed), "--no-figures", "--out", folder / str(seed), hash_seed=seed
+        )
         for seed in (1, 2)
     }
     for run in runs.values():
@@ -85,7 +87,12 @@ def _played(short: Path, seed: int, look: Callable[[Cluster], object] | None = N
     """The first replication; `look` is called a hundred times, from its first moments on."""
     bundle = load_experiment(short)
     cluster = Cluster(bundle.topology, replication_seed(seed, 0))
-    return play(cluster, bundle.spec, 0, lambda _now: look and look(cluster), 100)
+
+    def progress(_now: int) -> None:
+        if look is not None:
+            look(cluster)
+
+    return play(cluster, bundle.spec, 0, progress, 100)
 
 
 def _follow(cluster: Cluster) -> None:
@@ -103,9 +110,7 @@ def _closes(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("look", [_follow, _capture, _closes])
-def test_looking_on_changes_nothing(
-    short: Path, alone: Recording, look: Callable[[Cluster], object]
-) -> None:
+def test_looking_on_changes_nothing(short: Path, alone: Recording, look: Callable[[Cluster], object]) -> None:
     seen = _played(short, 11, look)
     assert seen.requests == alone.requests
     assert fingerprint([seen]) == fingerprint([alone])

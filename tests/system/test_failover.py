@@ -1,4 +1,4 @@
-"""Failover: the stages add up to the outage, detection takes what probes and leases say, pinned connections stay pinned."""
+"""Failover: stages add up to the outage, detection takes what probes and leases say, pinned connections stay pinned."""
 
 from pathlib import Path
 
@@ -46,8 +46,8 @@ def test_the_stages_add_up_to_the_outage_in_every_replication(
     assert (over - table["fault_ns"] == table["outage_ns"]).all()
 
 
-# Nanoseconds from the fault to its detection. A hung pod: three failures of a probe every 10 s with 1 s patience, and up
-# to a period of phase. A killed one: the PLEG's relist every second. A dead node: leases every 10 s, a grace period of
+# Seconds from the fault to its detection. A hung pod: three failures of a probe every 10 s with 1 s patience, and up to
+# a period of phase. A killed one: the PLEG's relist every second. A dead node: leases every 10 s, a grace period of
 # 50 s since Kubernetes 1.32, and the monitor's period of 5 s with what a pass takes.
 DETECTION = {"pod-hang": (21.0, 31.0), "pod-kill": (0.05, 1.3), "node-crash": (40.0, 55.5)}
 
@@ -76,7 +76,7 @@ def _entries(cluster: Cluster, sport: int) -> list[Entry]:
 
 
 def _connect_to_the_doomed(cluster: Cluster, doomed: bytes) -> tuple[Listener, int]:
-    """Connections to the Service until one is given to the doomed pod (whose cable is cut, so that it never answers)."""
+    """Connect to the Service until a connection is given to the doomed pod (its cable is cut, it never answers)."""
     client, address = cluster.host("pod/client"), ip(service_ip(cluster, "my-nginx"))
     for _ in range(64):
         listener = Listener()

@@ -1,4 +1,4 @@
-"""Each fault does what its description says, seen from clients and from the API server; the books close all the while."""
+"""Each fault does what its description says, as clients and the API server see it; the books close all the while."""
 
 from typing import Any
 
@@ -46,7 +46,10 @@ def test_pod_kill_refuses_and_then_restarts_in_place(cluster: Cluster) -> None:
 def test_pod_delete_replaces_name_and_address(cluster: Cluster) -> None:
     before = {pod.metadata.name: pod.status.podIP for pod in pods(cluster, **PODS)}
     pod = _victim(cluster)
-    inject(cluster, {"at": "0s", "action": "pod-delete", "selector": {"pod": pod.metadata.name}, "gracePeriod": "1s"})
+    inject(
+        cluster,
+        {"at": "0s", "action": "pod-delete", "selector": {"pod": pod.metadata.name}, "gracePeriod": "1s"},
+    )
     cluster.run("15s")
     after = {found.metadata.name: found.status.podIP for found in pods(cluster, **PODS)}
     [new] = set(after) - set(before)
@@ -151,7 +154,11 @@ def _faults(draw: st.DrawFn) -> dict[str, Any]:
             ["pod-kill", "pod-delete", "pod-hang", "node-crash", "link-down", "link-netem", "kube-proxy-stop"]
         )
     )
-    fault: dict[str, Any] = {"at": f"{draw(st.integers(0, 4000))}ms", "action": action, "selector": draw(_WHERE)}
+    fault: dict[str, Any] = {
+        "at": f"{draw(st.integers(0, 4000))}ms",
+        "action": action,
+        "selector": draw(_WHERE),
+    }
     fault["mode"] = draw(st.sampled_from(["one", "all"]))
     if action in ("link-down", "link-netem", "kube-proxy-stop", "pod-hang"):
         fault["for"] = f"{draw(st.integers(1, 3000))}ms"
@@ -184,7 +191,9 @@ def test_the_books_close_whatever_happens(faults: list[dict[str, Any]], seed: in
 
 def test_the_address_of_a_deleted_pod_is_not_given_again_at_once(cluster: Cluster) -> None:
     pod = _victim(cluster)
-    inject(cluster, {"at": "0s", "action": "pod-delete", "selector": PODS, "mode": "all", "gracePeriod": "0s"})
+    inject(
+        cluster, {"at": "0s", "action": "pod-delete", "selector": PODS, "mode": "all", "gracePeriod": "0s"}
+    )
     cluster.run("20s")
     addresses = [ip(found.status.podIP) for found in pods(cluster, **PODS)]
     assert len(set(addresses)) == 3

@@ -1,4 +1,4 @@
-"""Packets as bytes: what is on every cable is what Scapy builds; what users send with Scapy is answered or ends by name."""
+"""Packets as bytes: every cable carries what Scapy builds; what users send with Scapy is answered or ends by name."""
 
 from collections.abc import Iterator
 
@@ -140,9 +140,11 @@ def test_strange_packets_do_no_harm(cluster: Cluster, source: str, what: str) ->
     assert Ask(cluster, SOURCE, "my-nginx")().outcome == "ok"
 
 
-@pytest.mark.parametrize("what", [b"", b"\x45", bytes(20), b"\x45" + bytes(30), ARP(), Ether(), UDP(), 7, None])
+@pytest.mark.parametrize(
+    "what", [b"", b"\x45", bytes(20), b"\x45" + bytes(30), ARP(), Ether(), UDP(), 7, None]
+)
 def test_what_is_no_ip_packet_is_refused(cluster: Cluster, what: object) -> None:
     before = cluster.books()
     with pytest.raises(ValueError, match=r"\w"):
-        cluster.send(SOURCE, what)  # type: ignore[arg-type]
+        cluster.send(SOURCE, what)
     assert cluster.books() == before
