@@ -82,13 +82,13 @@ address = opening.first.flow.dst
 print("ping:   ", cluster.explain("pod/test-pod", f"ping://{'.'.join(map(str, address))}").outcome)
 
 # %% [markdown]
-# Nothing, twice. The rules match an address *with a protocol and port*. A packet to any other port, or without a port, is
-# not rewritten; it leaves the node for an address that nobody has. Nobody is there to refuse it.
+# Nothing, twice. The rules match an address *with a protocol and port*. A packet to any other port, or without a port,
+# is not rewritten; it leaves the node for an address that nobody has. Nobody is there to refuse it.
 #
 # ## 2. How evenly is the load spread?
 #
-# The rules choose a pod at random for each new *connection*: with three pods, the first rule takes one third, the second
-# one half of what is left, the third the rest.
+# The rules choose a pod at random for each new *connection*: with three pods, the first rule takes one third, the
+# second one half of what is left, the third the rest.
 #
 # Two loads run for 20 seconds. One opens a new connection for each of 6,000 requests. The other keeps four connections
 # open and sends all its requests over them.
@@ -116,8 +116,8 @@ for service in split_result.services:
 # %% [markdown]
 # ## 3. A pod dies
 #
-# After 10 seconds the processes in one of three pods are killed. This happens five times, with other random numbers each
-# time. The client goes on, 100 times per second.
+# After 10 seconds the processes in one of three pods are killed. This happens five times, with other random numbers
+# each time. The client goes on, 100 times per second.
 #
 # Until every node has new rules, a third of the new connections still goes to the dead pod. The chain of events is:
 # kubelet notices (*detect*), writes it into the API (*write*), the EndpointSlice controller takes the pod out
@@ -144,5 +144,5 @@ kill_result.requests["outcome"].value_counts()
 # The requests are refused at once: the pod's address is still there, only nobody listens. Compare
 # `experiments/pod-hang.yaml`, where the process is alive but silent, and `experiments/node-crash.yaml`.
 #
-# **To try:** change `topologies/failover.yaml` to `minSyncPeriod: 10s` and run again. Which stage grows, and why not in
-# every replication?
+# **To try:** load `experiments/pod-hang.yaml` instead. Before you run it, read the pods' readiness probe in
+# `topologies/failover.yaml` and say between which two times a silent pod must be detected.

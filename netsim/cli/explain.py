@@ -1,7 +1,7 @@
 """`netsim explain TOPOLOGY --from pod/NAME --to URL`: follow one request through every hook, rule, rewrite and link.
 
-Called by: `main`. The journey goes to stdout: the DNS query and its answer, the connection, the request, the response, the close, packet
-by packet, with times counted from the start of the request.
+Called by: `main`. The journey goes to stdout: the DNS query and its answer, the connection, the request, the
+response, the close, packet by packet, with times counted from the start of the request.
 """
 
 import sys

@@ -62,8 +62,27 @@ class TimerQueue:
                 self._came_up(timed, now)
         while alarms and alarms[-1] <= now:
             alarms.pop()
+        self._drop_cancelled()
         if heap:
             self._set_alarm(heap[0][0])
+
+    def _drop_cancelled(self) -> None:
+        """No alarm for what has been cancelled or postponed meanwhile: most time-outs are, long before they are due."""
+        heap = self._heap
+        while heap:
+            at_ns, _, timed = heap[0]
+            if at_ns == timed.armed_ns:
+                deadline = timed.deadline_ns
+                if deadline == at_ns:
+                    return
+                timed.armed_ns = 0
+                heappop(heap)
+                if deadline:
+                    timed.armed_ns = deadline
+                    self._sequence += 1
+                    heappush(heap, (deadline, self._sequence, timed))
+            else:
+                heappop(heap)
 
     def _came_up(self, timed: Timed, now: int) -> None:
         timed.armed_ns = 0

@@ -66,7 +66,8 @@ class Experiment:
 
     def __repr__(self) -> str:
         spec = self.spec
-        return f"<Experiment {self.name}: {len(spec.load)} loads, {len(spec.faults)} faults, {spec.replications} replications>"
+        counts = f"{len(spec.load)} loads, {len(spec.faults)} faults, {spec.replications} replications"
+        return f"<Experiment {self.name}: {counts}>"
 
 
 def load(path: str | Path) -> Experiment:

@@ -1,4 +1,5 @@
-"""Which backend a request was given to, told from outside: the conntrack of the client's node knows, even if nobody answered.
+"""Which backend a request was given to, told from outside: the conntrack of the client's node knows, even if
+nobody answered.
 
 Called at the end of every request of a load. A measurement only: nothing in the simulation depends on it.
 """

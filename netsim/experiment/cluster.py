@@ -1,4 +1,5 @@
-"""A running cluster built from a topology: the one place that wires the choices together, and what notebooks hold in their hands.
+"""A running cluster built from a topology: the one place that wires the choices together, and what notebooks
+hold in their hands.
 
     cluster = netsim.Cluster("topologies/my-nginx.yaml")
     cluster.settle()
@@ -12,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controlplane import ControlPlane, Outside
@@ -30,7 +31,7 @@ from netsim.engine import MS, Engine, S, parse_duration
 from netsim.experiment.settings import fabric_config, link_spec, node_netem
 from netsim.fabric.capture import Capture
 from netsim.fabric.fabric import Cni, Fabric
-from netsim.fabric.host import Host, PodHost
+from netsim.fabric.host import Host
 from netsim.measure.books import PacketBooks
 from netsim.wire.addr import Prefix, ip, ip_text
 from netsim.workload.containers import Containers
@@ -51,7 +52,9 @@ if TYPE_CHECKING:
 CNIS: Final[Mapping[str, Callable[[], Cni]]] = {"flat": FlatCni}
 DATAPLANES: Final[Mapping[str, Callable[[IptablesConfig], Any]]] = {"iptables": IptablesDataplane}
 
-SETTLE_LIMIT_NS: Final = 600 * S
+H = TypeVar("H", bound=Host)
+
+_SETTLE_LIMIT_NS: Final = 600 * S
 _SETTLE_STEP_NS: Final = 100 * MS
 
 
@@ -160,12 +163,13 @@ class Cluster:
         self.control_plane.start()
 
     def settle(self) -> int:
-        """Boot until everything is up and known everywhere; the next whole second becomes zero. Returns it in engine time.
+        """Boot until everything is up and known everywhere; the next whole second becomes zero. Returns it in
+        engine time.
 
         Raises LookupError naming what is missing when that takes more than ten simulated minutes."""
         self.start()
         while not self.control_plane.settled():
-            if self.engine.now > SETTLE_LIMIT_NS:
+            if self.engine.now > _SETTLE_LIMIT_NS:
                 reasons = "; ".join(self.control_plane.unsettled()[:5])
                 raise LookupError(f"the cluster does not come up: {reasons}")
             self.engine.run(self.engine.now + _SETTLE_STEP_NS)
@@ -196,8 +200,8 @@ class Cluster:
 
     # ------------------------------------------------------------------ hosts
     def host(self, name: str) -> Host:
-        """`pod/NAME`, `pod/NAMESPACE/NAME`, `node/NAME`, `external/NAME`, or a plain pod name. A Deployment's pod is found by
-        the beginning of its name. Raises LookupError naming those there are."""
+        """`pod/NAME`, `pod/NAMESPACE/NAME`, `node/NAME`, `external/NAME`, or a plain pod name. A Deployment's
+        pod is found by the beginning of its name. Raises LookupError naming those there are."""
         kind, _, rest = name.partition("/")
         if kind == "node":
             return _pick(self.fabric.nodes, rest, "node")
@@ -235,8 +239,8 @@ class Cluster:
 
     # ------------------------------------------------------------------ packets
     def send(self, source: str, packet: "ScapyPacket | bytes") -> int:
-        """Send any IP packet made with Scapy from a host, through its own network stack. Returns the packet's number, by which
-        captures and journeys know it. Raises ValueError for what is not an IP packet."""
+        """Send any IP packet made with Scapy from a host, through its own network stack. Returns the packet's
+        number, by which captures and journeys know it. Raises ValueError for what is not an IP packet."""
         from netsim.wire.codec import from_scapy
 
         self._settled()
@@ -247,8 +251,8 @@ class Cluster:
         return made.uid
 
     def capture(self, *patterns: str) -> Capture:
-        """Record packets on cables from now on: `default/client:eth0`, `worker-*`; without a pattern on all of them. Stop it with
-        `.stop()`, write it with `write_pcapng`."""
+        """Record packets on cables from now on: `default/client:eth0`, `worker-*`; without a pattern on all
+        of them. Stop it with `.stop()`, write it with `write_pcapng`."""
         capture = Capture()
         wanted = patterns or ("*",)
         for name, cable in self.fabric.cables.items():
@@ -265,8 +269,8 @@ class Cluster:
         return explain(self, source, target, timeout_ns, arp)
 
     def follow(self, subscriber: "Callable[[Step], None]") -> "Callable[[], None]":
-        """Tell every step of every packet in every namespace that there is, from now on (slow: nothing is skipped), until
-        what this returns is called."""
+        """Tell every step of every packet in every namespace that there is, from now on (slow: nothing is
+        skipped), until what this returns is called."""
         endings = [host.ns.follow(subscriber) for host in self.fabric.hosts()]
 
         def stop() -> None:
@@ -313,13 +317,8 @@ class Cluster:
         return f"<Cluster {self.topology.name}: {nodes} nodes, {pods} pods, {state}>"
 
 
-def _pick(there: "Mapping[str, Any]", name: str, what: str) -> Any:
+def _pick(there: Mapping[str, H], name: str, what: str) -> H:
     if name in there:
         return there[name]
     known = ", ".join(sorted(there)) or "none"
     raise LookupError(f"there is no {what} {name} (there: {known})")
-
-
-def node_of(host: Host) -> Host:
-    """The node that a host is on: itself, for a node."""
-    return host.node if isinstance(host, PodHost) else host

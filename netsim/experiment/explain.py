@@ -1,7 +1,8 @@
 """Explaining one request: follow every packet that it causes, and say how it ended.
 
-Called by `netsim explain` and `Cluster.explain`. Only packets that begin at or answer the client's request are kept: its DNS lookups, its
-connection, and ICMP errors about them; probes and other traffic go on but are left out.
+Called by `netsim explain` and `Cluster.explain`. Only packets that begin at or answer the client's request
+are kept: its DNS lookups, its connection, and ICMP errors about them; probes and other traffic go on but are
+left out.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,7 @@
 """Playing an experiment on a cluster: boot, load, faults, end; what was recorded comes back as plain data.
 
-Called by `run.py`, once per replication. The cluster boots from time 0 until everything is up; the next whole second is the experiment's zero.
+Called by `run.py`, once per replication. The cluster boots from time 0 until everything is up; the next whole
+second is the experiment's zero.
 """
 
 from collections.abc import Callable

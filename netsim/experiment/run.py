@@ -1,7 +1,8 @@
 """Running an experiment: replications, each with its own seed, in parallel processes, into one `Results`.
 
-Replications are independent: replication 0 uses the experiment's seed itself, so that a single run is the first replication. They run
-in forked processes where the platform has them, else one after the other; the results are the same, in the same order.
+Replications are independent: replication 0 uses the experiment's seed itself, so that a single run is the
+first replication. They run in forked processes where the platform has them, else one after the other; the
+results are the same, in the same order.
 """
 
 import hashlib
@@ -10,7 +11,6 @@ import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from netsim.engine import S
 from netsim.experiment.cluster import Cluster
 from netsim.experiment.play import play
 from netsim.measure.collect import Recording
@@ -71,7 +71,7 @@ def _in_parallel(
         work = pool.map_async(_worker, range(replications), chunksize=1)
         while not work.ready():
             work.wait(0.1)
-            tell(sum(done))
+            tell(sum(done[:]))
         return work.get()
 
 
@@ -95,6 +95,3 @@ def _worker(replication: int) -> Recording:
         done[replication] = simulated_ns
 
     return run_replication(bundle, seed, replication, tell)
-
-
-SETTLE_LIMIT_NS = 600 * S

@@ -1,6 +1,7 @@
 """From the words of a topology file to the values of the fabric and the kernel.
 
-Called by `cluster.py`. Kernel settings that kube-proxy writes at its start have its defaults (pkg/proxy/apis/config/v1alpha1/defaults.go).
+Called by `cluster.py`. Kernel settings that kube-proxy writes at its start have its defaults
+(pkg/proxy/apis/config/v1alpha1/defaults.go).
 """
 
 from typing import TYPE_CHECKING, Final

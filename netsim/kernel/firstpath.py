@@ -1,9 +1,10 @@
 """The remembered way of first packets: what the rules did with new flows between the same ends, ready to be done again.
 
-Called by the router's receiver (`fastpath.py`); filled by `path.leave`. As with established flows, the result is that of the full
-path, draws of lots included: `xtables_memo` knows how the rules branch, and this knows what lies behind every branch: rewrite, next
-hop, cost, and the paths of the packets to come. Only flows that are neither marked nor masqueraded are remembered, and only once every
-branch has been seen. Everything is forgotten when the namespace's `generation` changes.
+Called by the router's receiver (`fastpath.py`); filled by `path.leave`. As with established flows, the result
+is that of the full path, draws of lots included: `xtables_memo` knows how the rules branch, and this knows
+what lies behind every branch: rewrite, next hop, cost, and the paths of the packets to come. Only flows that
+are neither marked nor masqueraded are remembered, and only once every branch has been seen. Everything is
+forgotten when the namespace's `generation` changes.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -44,7 +45,8 @@ class Onward:
 
 
 class First:
-    """First packets from one address by one device to one address, port and protocol. `root` None: PREROUTING has no rules."""
+    """First packets from one address by one device to one address, port and protocol. `root` None: PREROUTING
+    has no rules."""
 
     __slots__ = ("max_size", "ready", "root", "ways")
 

@@ -29,7 +29,7 @@ def dnat(entry: Entry, address: Address, port: int) -> None:
     _, destination, sport, dport, proto = entry.reply.flow
     if proto in (ICMP, ICMPV6):
         port = 0
-    entry.translate(Flow(address, destination, port or sport, dport, proto), DST_NAT)
+    entry.translate(tuple.__new__(Flow, (address, destination, port or sport, dport, proto)), DST_NAT)
 
 
 def masquerade(ns: "Namespace", entry: Entry, out_device: "Device", fully_random: bool, now: int) -> bool:

@@ -1,7 +1,7 @@
-"""iptables in one network namespace: the tables, their evaluation, counters and recent lists.
+"""iptables in one network namespace: what its tables say about packets.
 
 Called by the hook functions of `netfilter.py` (`nat`, `filter`), by dataplanes and CNI plug-ins (`commit`,
-`ensure_rule`, `restore`) and by whoever prints rules (`save`).
+`ensure_rule`, `restore`, see `xtables_store.py`) and by whoever prints rules (`save`).
 
 An evaluation follows Linux: rule by rule, into chains and back, until something final is said or the policy of the
 built-in chain applies. `Traversal.visited` grows by the number of rules that Linux would have looked at, which is what
@@ -9,11 +9,11 @@ the crossing costs in simulated time (`xtables_cost.py`); the walk itself looks 
 (`xtables_chain.py`), and is remembered for packets of the same kind (`xtables_memo.py`), so wall time does not grow
 with the number of Services.
 
-Sources: net/ipv4/netfilter/ip_tables.c (`ipt_do_table`), net/netfilter/xt_recent.c of Linux 6.8; iptables-restore(8).
+Sources: net/ipv4/netfilter/ip_tables.c (`ipt_do_table`), Linux 6.8.
 Simplified: no `-g` (goto); an empty built-in chain with policy ACCEPT does not count packets.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Final
 
@@ -24,69 +24,38 @@ from netsim.kernel.targets import ACCEPT, DROP, Dnat, Kind, Masquerade, Reject, 
 from netsim.kernel.xtables_chain import Chain, Rule, Table
 from netsim.kernel.xtables_cost import traversal_ns
 from netsim.kernel.xtables_counter import Counter
-from netsim.kernel.xtables_memo import Fork, Key, Leaf, Memo, Node
-from netsim.kernel.xtables_recent import RecentList, RecentLists
+from netsim.kernel.xtables_memo import Fork, Key, Leaf, Node
+from netsim.kernel.xtables_store import BUILTIN, POLICY, RuleStore, XtablesError
 from netsim.wire.packet import Flow
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import Traversal
     from netsim.kernel.netns import Device
 
-BUILTIN: Final[Mapping[str, tuple[str, ...]]] = {
-    "raw": ("PREROUTING", "OUTPUT"),
-    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
-    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
-    "filter": ("INPUT", "FORWARD", "OUTPUT"),
-}
 # The built-in chain of a hook, by the hook's number.
 _CHAIN_AT: Final = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
-_POLICY: Final = -1  # the counter of a chain's policy stands before those of its rules
-
-
-class XtablesError(ValueError):
-    """A change that iptables would refuse; the message is what it would say."""
-
-
-def _nobody() -> None:
-    """Nobody wants to know of changes."""
 
 
 def _count_nothing(packets: int, size: int) -> None:
     """No rule was met."""
 
 
-class Xtables:
-    """The tables of one namespace. Every built-in chain is there from the start, empty, with policy ACCEPT.
-
-    `changed` is called after every change of rules."""
+class Xtables(RuleStore):
+    """The tables of one namespace and what they say about packets."""
 
     __slots__ = (
         "_answers",
-        "_counters",
         "_draws",
         "_ends",
         "_hits",
-        "_memo",
-        "_nfacct",
-        "_recent",
         "_traversal",
-        "changed",
         "lasting",
         "port_blind",
         "pure",
-        "tables",
     )
 
     def __init__(self) -> None:
-        self.tables: dict[str, dict[str, Chain]] = {
-            table: {name: Chain(name, policy="ACCEPT") for name in chains}
-            for table, chains in BUILTIN.items()
-        }
-        self.changed: Callable[[], None] = _nobody
-        self._counters: dict[tuple[str, str], dict[int, Counter]] = {}
-        self._recent = RecentLists()
-        self._nfacct: dict[str, Counter] = {}
-        self._memo = Memo()
+        super().__init__()
         # The traversal being evaluated, and the ends of its walks so far.
         self._traversal: Traversal | None = None
         self._ends: list[Leaf] = []
@@ -170,7 +139,7 @@ class Xtables:
         before = t.visited
         verdict = self._walk(table, self.tables[table], entry, t)
         if verdict is None:
-            self._hit(table, entry.name, _POLICY)
+            self._hit(table, entry.name, POLICY)
             verdict = DROP if entry.policy == "DROP" else ACCEPT
         leaf = Leaf(
             None if verdict == ACCEPT else verdict, t.visited - before, t.packet.mark, tuple(self._hits)
@@ -241,18 +210,7 @@ class Xtables:
         if t.ns.journeys:
             t.ns.tell(t.packet, t.now, "rule", f"{table}: -A {chain.name} {text}", t.hook.name)
 
-    # ------------------------------------------------------------------ counters and lists
-    def counters(self, table: str, chain: str) -> list[Counter]:
-        """One counter per rule of a chain, in order; zero where nothing matched yet. Not live."""
-        self._memo.settle()
-        cells = self._counters.get((table, chain), {})
-        return [cells.get(position) or Counter() for position in range(len(self.tables[table][chain].rules))]
-
-    def policy_counter(self, table: str, chain: str) -> Counter:
-        """Packets that reached the end of a built-in chain."""
-        self._memo.settle()
-        return self._counters.get((table, chain), {}).get(_POLICY) or Counter()
-
+    # ------------------------------------------------------------------ what is remembered
     def counting(self, t: "Traversal") -> Callable[[int, int], None] | None:
         """A function that counts further packets on all rules that this traversal has matched; None if it met none.
 
@@ -283,8 +241,9 @@ class Xtables:
     def first_packets(
         self, before: Flow, after: Flow, in_device: "Device", out_device: "Device"
     ) -> tuple[Node | None, Leaf | None, tuple[Leaf, ...]] | None:
-        """What is remembered of unmarked first packets that were `before` and became `after`: how PREROUTING branches, the end
-        that it came to just now, and the ends in FORWARD and POSTROUTING; None if not all of that is known."""
+        """What is remembered of unmarked first packets that were `before` and became `after`: how PREROUTING
+        branches, the end that it came to just now, and the ends in FORWARD and POSTROUTING; None if not all
+        of that is known."""
         known, root = self._known("nat", "PREROUTING", before, in_device, None)
         if not known:
             return None
@@ -292,9 +251,9 @@ class Xtables:
         rest: list[Leaf] = []
         for table, chain in (("filter", "FORWARD"), ("nat", "POSTROUTING")):
             known, leaf = self._known(table, chain, after, in_device, out_device)
-            if not known or type(leaf) is Fork or (leaf is not None and leaf.verdict is not None):
+            if not known or isinstance(leaf, Fork) or (leaf is not None and leaf.verdict is not None):
                 return None
-            rest += [leaf] if type(leaf) is Leaf else []
+            rest += [leaf] if leaf is not None else []
         ends = rest if reached is None else [reached, *rest]
         return (root, reached, tuple(rest)) if all(not end.mark for end in ends) else None
 
@@ -314,98 +273,11 @@ class Xtables:
         nothing with a memory was asked."""
         return t is not self._traversal or all(end.lasting for end in self._ends)
 
-    def nfacct(self, name: str) -> Counter:
-        """The named accounting object; made on first use."""
-        counter = self._nfacct.get(name)
-        if counter is None:
-            counter = self._nfacct[name] = Counter()
-        return counter
-
-    def recent(self, name: str) -> RecentList:
-        """The recent list of a name."""
-        return self._recent.get(name)
-
     def scratch(self) -> "Xtables":
         """The same rules with counters at zero and empty recent lists, for trying things out. Not to be changed."""
         twin = Xtables()
         twin.tables = self.tables
         return twin
-
-    # ------------------------------------------------------------------ changes
-    def commit(self, table: str, chains: Iterable[Chain], deleted: Iterable[str] = ()) -> None:
-        """Replace some chains and delete others at one stroke, as `iptables-restore --noflush` does.
-
-        Chains that are not named keep rules and counters; named ones begin counting at zero. A built-in chain keeps
-        its policy where the new one has none. Jumps are not checked here (`restore` does)."""
-        self._memo.forget()
-        for chain in chains:
-            self._put(table, chain)
-            self._counters.pop((table, chain.name), None)
-        for name in deleted:
-            if name in BUILTIN[table]:
-                raise XtablesError(f"{table}: {name} is built in and cannot be deleted")
-            gone = self.tables[table].pop(name, None)
-            self._counters.pop((table, name), None)
-            if gone is not None:
-                self._recent.release(gone.recent_names)
-        self.changed()
-
-    def _put(self, table: str, chain: Chain) -> None:
-        there = self.tables[table]
-        old = there.get(chain.name)
-        if old is not None and old.policy != "-" and chain.policy == "-":
-            chain = Chain(chain.name, chain.rules, old.policy)
-        there[chain.name] = chain
-        if chain is not old:
-            self._recent.use(chain.recent_names)
-            if old is not None:
-                self._recent.release(old.recent_names)
-
-    def ensure_rule(self, table: str, chain: str, rule: Rule, append: bool = False) -> bool:
-        """`iptables -C` or else `-I` at the top (`-A` at the end); whether it was missing. Makes the chain if need be.
-
-        Counters of the other rules are kept."""
-        old = self.tables[table].get(chain) or Chain(chain)
-        if rule in old.rules:
-            return False
-        rules = (*old.rules, rule) if append else (rule, *old.rules)
-        self._shift(table, Chain(chain, rules, old.policy), len(old.rules) if append else 0, 1)
-        return True
-
-    def delete_rule(self, table: str, chain: str, rule: Rule) -> bool:
-        """`iptables -D`; whether it was there."""
-        old = self.tables[table].get(chain)
-        if old is None or rule not in old.rules:
-            return False
-        at = old.rules.index(rule)
-        self._memo.forget()
-        self._counters.get((table, chain), {}).pop(at, None)
-        self._shift(table, Chain(chain, old.rules[:at] + old.rules[at + 1 :], old.policy), at, -1)
-        return True
-
-    def _shift(self, table: str, chain: Chain, start: int, by: int) -> None:
-        """Put a chain whose rules from `start` on have moved, taking their counters along."""
-        self._memo.forget()
-        cells = self._counters.get((table, chain.name), {})
-        self._put(table, chain)
-        if cells:
-            moved = {at + by if at >= start else at: cell for at, cell in cells.items()}
-            self._counters[table, chain.name] = moved
-        self.changed()
-
-    def append(self, table: str, chain: str, rules: Iterable[Rule]) -> None:
-        """`iptables -A`: more rules at the end of a chain that exists. Counters of the others are kept."""
-        self._memo.forget()
-        old = self.tables[table][chain]
-        self._put(table, Chain(chain, (*old.rules, *rules), old.policy))
-        self.changed()
-
-    def set_policy(self, table: str, chain: str, policy: str) -> None:
-        """`iptables -P`."""
-        self._memo.forget()
-        old = self.tables[table][chain]
-        self._put(table, Chain(chain, old.rules, policy))
-        self.changed()
 
     # ------------------------------------------------------------------ text
     def restore(self, text: str) -> None:

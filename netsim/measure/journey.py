@@ -1,7 +1,7 @@
 """Journeys: the steps that namespaces told about packets, put in order and made readable.
 
-A journey is what `netsim explain` prints: each packet with every hook, rule, rewrite, route and device it met, and the time. The
-same steps also make a Mermaid sequence diagram, for notebooks and Markdown.
+A journey is what `netsim explain` prints: each packet with every hook, rule, rewrite, route and device it
+met, and the time. The same steps also make a Mermaid sequence diagram, for notebooks and Markdown.
 """
 
 from collections.abc import Callable, Iterable, Mapping

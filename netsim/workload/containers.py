@@ -1,14 +1,15 @@
 """What runs in the containers: the runtime behind every kubelet, and the choice of an application for an image.
 
-====================================  =====================================================================================
+====================================  ========================================================================
 container                             application
-====================================  =====================================================================================
+====================================  ========================================================================
 image .../coredns                     CoreDNS (`netsim.cluster.dns.coredns`)
-image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: port 80 if it names none)
-anything else (busybox, curl...)      a process that waits: it is there so that commands and clients can run in the pod
-====================================  =====================================================================================
+image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: 80 if it names none)
+anything else (busybox, curl...)      a process that waits, so that commands and clients can run in the pod
+====================================  ========================================================================
 
-Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim/start-up-delay: 5s`) or by the experiment's `servers:`.
+Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim/start-up-delay: 5s`) or by
+the experiment's `servers:`.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 SERVICE_TIME = "netsim/service-time"
 START_UP_DELAY = "netsim/start-up-delay"
-# A static page from nginx takes well under a millisecond; a small web application about one. Ours to choose, and to override.
+# A static page from nginx takes well under a millisecond; a small web application about one. Ours to choose, and to
+# override.
 DEFAULT_SERVICE_NS = 1 * MS
 
 _KILLED = 137  # 128 + SIGKILL

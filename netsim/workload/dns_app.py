@@ -1,4 +1,5 @@
-"""CoreDNS for the pods whose image is coredns: knows the API server, which exists only after the runtime (`connect`)."""
+"""CoreDNS for the pods whose image is coredns: knows the API server, which exists only after the runtime
+(`connect`)."""
 
 from typing import TYPE_CHECKING
 

@@ -1,8 +1,8 @@
 """Faults: what goes wrong, when, to whom, and for how long.
 
-A plan says it in the words of Chaos Mesh (action, selector, mode); the injector carries it out on the running cluster. Truth
-first: a fault acts on processes, machines, cables or kube-proxy, never on the control plane's opinion of them. Who notices, and
-when, is for kubelet, controllers and clients to find out.
+A plan says it in the words of Chaos Mesh (action, selector, mode); the injector carries it out on the running
+cluster. Truth first: a fault acts on processes, machines, cables or kube-proxy, never on the control plane's
+opinion of them. Who notices, and when, is for kubelet, controllers and clients to find out.
 
 ================  ======================================================================================
 action            what happens; what `for` undoes
@@ -43,10 +43,21 @@ class TargetSelector(Protocol):
     def kind(self) -> str:
         """One of pod, node, link, external, labels."""
 
-    pod: str
-    node: str
-    link: str
-    external: str
+    @property
+    def pod(self) -> str:
+        """NAMESPACE/NAME."""
+
+    @property
+    def node(self) -> str:
+        """Pattern of node names."""
+
+    @property
+    def link(self) -> str:
+        """Pattern of cable names."""
+
+    @property
+    def external(self) -> str:
+        """Pattern of names of hosts outside."""
 
     def selects_pod(self, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
         """Whether it means a pod with this name and these labels."""
@@ -185,7 +196,8 @@ class FaultInjector:
             self._later(plan, self._plug, cable, True)
 
     def _plug(self, cable: "Cable", up: bool) -> None:
-        """A node's cable is also its kubelet's and kube-proxy's way to the API server, whose messages are no packets here."""
+        """A node's cable is also its kubelet's and kube-proxy's way to the API server, whose messages are no
+        packets here."""
         self._fabric.set_cable(cable, up)
         node = cable.name.removesuffix(":eth0")
         if node in self._fabric.nodes:

@@ -1,17 +1,19 @@
 """`make bench`: how fast the simulator is, in units of the machine's own speed. Writes bench.json and prints it.
 
-Every round runs bare SimPy before and after each case, so that a figure is a ratio of things measured within a second of each
-other, and a slow or busy machine slows both. The median over the rounds counts.
+Every round runs bare SimPy before and after each case, so that a figure is a ratio of things measured within
+a second of each other, and a slow or busy machine slows both. The median over the rounds counts.
 
 The unit is a bare SimPy event: stock `Environment`, `env.timeout(d).callbacks.append(cb)`, 10 pending.
 
-- packet_hops_per_simpy_event: UDP request and reply between pods on two nodes through one ClusterIP, 64 sockets, no observer; a
-  hop is one packet over one link. In the figure: sockets, both veths, two nodes with conntrack, DNAT and its reverse, kube-proxy's
-  rules (remembered after each flow's first packet), TTL and MAC rewriting, the switch, queueing. Not in it: rendering to bytes.
+- packet_hops_per_simpy_event: UDP request and reply between pods on two nodes through one ClusterIP, 64
+  sockets, no observer; a hop is one packet over one link. In the figure: sockets, both veths, two nodes with
+  conntrack, DNAT and its reverse, kube-proxy's rules (remembered after each flow's first packet), TTL and MAC
+  rewriting, the switch, queueing. Not in it: rendering to bytes.
 - captured_hops_per_simpy_event: the same with every hop recorded (by reference).
 - new_flow_hops_per_simpy_event: the same with a new flow for every request.
-- requests_per_simpy_event: DNS lookup (A), TCP connection, HTTP request and response, close, by a load generator in a pod, with
-  control plane, probes and records running; client, servers and DNS server are pods of one node: 12 packets, 24 hops.
+- requests_per_simpy_event: DNS lookup (A), TCP connection, HTTP request and response, close, by a load
+  generator in a pod, with control plane, probes and records running; client, servers and DNS server are pods
+  of one node: 12 packets, 24 hops.
 - two_node_requests_per_simpy_event: the same with servers and DNS server on another node: 12 packets, 48 hops.
 - lookups_per_simpy_event: only the DNS lookup, UDP through the kube-dns ClusterIP.
 - new_flow_cost_10000_over_10_services: wall time of the first packet of a flow with 10,000 Services over that with 10.

@@ -36,7 +36,7 @@ FAULTS = (
 
 def _netsim(*arguments: str | Path, hash_seed: int) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "netsim.cli.main", *map(str, arguments)]
+    command = [sys.executable, "-m", "netsim", *map(str, arguments)]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT / "tests")
 
