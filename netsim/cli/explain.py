@@ -22,7 +22,10 @@ class Form(StrEnum):
 def explain(
     file: Annotated[Path, typer.Argument(help="Topology (or experiment) file.", show_default=False)],
     source: Annotated[str, typer.Option("--from", help="Who asks: pod/NAME, node/NAME or external/NAME.")],
-    target: Annotated[str, typer.Option("--to", help="What is asked for: a URL such as http://my-nginx/, or ping://ADDRESS.")],
+    target: Annotated[
+        str,
+        typer.Option("--to", help="What is asked for: a URL such as http://my-nginx/, or ping://ADDRESS."),
+    ],
     seed: Annotated[int, typer.Option(help="Which of the possible runs.", min=0)] = 1,
     timeout: Annotated[str, typer.Option(help="How long the client waits.")] = "5s",
     arp: Annotated[bool, typer.Option(help="Show ARP frames too.")] = False,

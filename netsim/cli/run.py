@@ -23,8 +23,8 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no remarks.")] = False,
 ) -> int:
     """Run an experiment and print load split, failover budget and checks."""
-    from netsim.cli.progress import progress_bar
     from netsim.experiment.api import load
+    from netsim.experiment.progress import progress_bar
 
     experiment = load(file)
     with progress_bar(f"running {experiment.name}", quiet) as progress:

@@ -12,14 +12,6 @@ from netsim.cluster.objects import Container, Pod, Taint
 from netsim.fabric.app import App
 
 
-class Sandbox(Protocol):
-    """A pod's sandbox: what the kubelet writes into it. `netsim.fabric.Host` is one."""
-
-    hostname: str
-    env: dict[str, str]
-    resolv_conf: Any
-
-
 class PodRuntime(Protocol):
     """The container runtime and the CNI plug-in of all nodes."""
 

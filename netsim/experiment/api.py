@@ -1,8 +1,8 @@
 """What `netsim.load` gives: an experiment that can be run, in a program or a notebook.
 
-    experiment = netsim.load("experiments/pod-kill.yaml")
-    result = experiment.run(seed=7)
-    result.requests, result.load_split("my-nginx"), result.plot.failover("my-nginx")
+experiment = netsim.load("experiments/pod-kill.yaml")
+result = experiment.run(seed=7)
+result.requests, result.load_split("my-nginx"), result.plot.failover("my-nginx")
 """
 
 from collections.abc import Callable
@@ -37,15 +37,20 @@ class Experiment:
         progress: Progress | None = None,
     ) -> Results:
         """Run all replications. `seed` and `replications` replace the experiment's own; `jobs` 0 uses every processor;
-        `progress(done_ns, total_ns)` is told how far it is. Without `progress`, a notebook shows a bar."""
+        `progress(done_ns, total_ns)` is told how far it is; without it, terminals and notebooks show a bar."""
+        from netsim.experiment.progress import progress_bar
         from netsim.experiment.run import run_replications
 
+        if progress is None:
+            with progress_bar(f"running {self.name}") as bar:
+                return self.run(seed, replications, jobs, bar)
         spec = self.spec
         chosen = spec.seed if seed is None else seed
         number = spec.replications if replications is None else replications
         recordings = run_replications(self._bundle, chosen, number, jobs, progress)
         checks = [
-            compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in spec.checks
+            compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during)
+            for c in spec.checks
         ]
         return Results.from_recordings(
             recordings,

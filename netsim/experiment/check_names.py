@@ -45,9 +45,6 @@ class Measurements(Protocol):
         """The same for a part of the experiment."""
 
 
-Value = "Floats | str"
-
-
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """Something measured: its unit and how to get it, given the measurements and the texts in parentheses."""

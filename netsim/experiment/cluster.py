@@ -30,7 +30,7 @@ from netsim.dataplane.node_view import LocalDetector, NodeView
 from netsim.engine import MS, Engine, S, parse_duration
 from netsim.experiment.settings import fabric_config, link_spec, node_netem
 from netsim.fabric.capture import Capture
-from netsim.fabric.fabric import Cni, Fabric
+from netsim.fabric.fabric import Cable, Cni, Fabric
 from netsim.fabric.host import Host
 from netsim.measure.books import PacketBooks
 from netsim.wire.addr import Prefix, ip, ip_text
@@ -224,7 +224,9 @@ class Cluster:
             found = [h for n, h in self.fabric.outside.items() if fnmatchcase(n, selector.external)]
         else:
             pods = [pod for pod in self.api.list(Pod) if selector.selects_pod(*pod.key, pod.metadata.labels)]
-            found = [self.fabric.pods[name] for pod in pods if (name := "/".join(pod.key)) in self.fabric.pods]
+            found = [
+                self.fabric.pods[name] for pod in pods if (name := "/".join(pod.key)) in self.fabric.pods
+            ]
         if not found:
             raise LookupError(f"nothing that runs matches {selector}")
         return sorted(found, key=lambda host: host.name)
@@ -252,14 +254,25 @@ class Cluster:
 
     def capture(self, *patterns: str) -> Capture:
         """Record packets on cables from now on: `default/client:eth0`, `worker-*`; without a pattern on all
-        of them. Stop it with `.stop()`, write it with `write_pcapng`."""
+        of them. Stop it with `.stop()`, write it with `write_pcapng`. Cables of pods to come are included."""
         capture = Capture()
         wanted = patterns or ("*",)
-        for name, cable in self.fabric.cables.items():
-            short = name.removesuffix(":eth0")
-            if any(fnmatchcase(name, p) or fnmatchcase(short, p) for p in wanted):
+
+        def consider(cable: Cable) -> None:
+            short = cable.name.removesuffix(":eth0")
+            if any(fnmatchcase(cable.name, p) or fnmatchcase(short, p) for p in wanted):
                 capture.attach(cable)
+
+        for cable in self.fabric.cables.values():
+            consider(cable)
+        self.fabric.cable_added.append(consider)
         return capture
+
+    def write_pcapng(self, capture: Capture, path: str | Path) -> int:
+        """Write a capture as a pcapng file with names and comments; the number of packets in it."""
+        from netsim.measure.pcap import write_pcapng
+
+        return write_pcapng(capture, path, self.names(), self.epoch_ns)
 
     def explain(self, source: str, target: str, timeout_ns: int = 5 * S, arp: bool = False) -> "Explained":
         """Follow one request (`http://...`) or ping (`ping://ADDRESS`) from a host, packet by packet."""
@@ -294,7 +307,9 @@ class Cluster:
     def books(self) -> PacketBooks:
         """Every packet so far: sent + copies = delivered + dropped + in flight."""
         hosts = list(self.fabric.hosts())
-        dropped = Counter({(where, hook, reason.name): n for (where, hook, reason), n in self.fabric.drops().items()})
+        dropped = Counter(
+            {(where, hook, reason.name): n for (where, hook, reason), n in self.fabric.drops().items()}
+        )
         return PacketBooks(
             sent=sum(host.ns.sent for host in hosts),
             delivered=sum(host.ns.delivered for host in hosts),

@@ -12,6 +12,7 @@ from netsim.experiment.backends import Backends
 from netsim.fabric.http_messages import Messages
 from netsim.fabric.link import Netem
 from netsim.measure.collect import Recorder, Recording
+from netsim.measure.pcap import pcapng_bytes
 from netsim.workload.containers import ServerRule
 from netsim.workload.faults import FaultInjector, FaultPlan
 from netsim.workload.http_server import ServerSpec
@@ -20,10 +21,6 @@ from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.spec_experiment import ExperimentSpec, Fault, Load, Server
-
-
-# An IPv4 cluster's clients ask for both addresses, as curl and glibc do, unless the load says ipv4.
-FAMILIES = {"ipv4": "ipv4", "ipv6": "ipv6", "any": "any"}
 
 
 def play(
@@ -38,6 +35,7 @@ def play(
     cluster.containers.rules += [server_rule(server) for server in spec.servers]
     epoch_ns = recorder.epoch_ns = cluster.settle()
     generators = start_loads(cluster, spec.load, epoch_ns)
+    capture = cluster.capture(*spec.capture) if spec.capture and replication == 0 else None
     injector = FaultInjector(cluster.engine, cluster.fabric, cluster.control_plane, cluster.containers)
     injector.schedule([fault_plan(fault) for fault in spec.faults], epoch_ns)
     for step in range(1, steps + 1):
@@ -46,7 +44,10 @@ def play(
     for generator in generators:
         generator.stop(cluster.engine.now)
     recorder.stop()
-    return recorder.recording(replication, cluster.engine.now, cluster.books(), cluster.counters())
+    recording = recorder.recording(replication, cluster.engine.now, cluster.books(), cluster.counters())
+    if capture is None:
+        return recording
+    return replace(recording, captures={"capture": pcapng_bytes(capture, cluster.names(), epoch_ns)})
 
 
 def start_loads(cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int) -> list[LoadGenerator]:
@@ -92,7 +93,7 @@ def load_spec(load: "Load", clients: int) -> LoadSpec:
         start_ns=load.start_ns,
         for_ns=load.for_ns,
         resolve=load.resolve,
-        family=FAMILIES[load.ipFamily],
+        family=load.ipFamily,
     )
 
 
@@ -116,8 +117,8 @@ def fault_plan(fault: "Fault") -> FaultPlan:
     from netsim.experiment.rules_faults import percentage
 
     value: float = 1
-    if fault.mode == "fixed-percent":
-        value = percentage(fault.value) or 0
+    if fault.mode == "fixed-percent" and fault.value is not None:
+        value = 100 * (percentage(fault.value) or 0)
     elif isinstance(fault.value, int):
         value = fault.value
     netem = Netem(

@@ -7,6 +7,7 @@ folder holds
     requests.parquet    one row per request        failover.parquet         one row per outage
     events.parquet      one row per event          failover_nodes.parquet   one row per outage and client node
     figures/            the figures, as PNG
+    packets/            pcapng files of the first replication, where the experiment says `capture:`
 """
 
 import json
@@ -68,8 +69,10 @@ class Results:
         events: pd.DataFrame,
         books: Sequence[PacketBooks] = (),
         checks: Sequence[CheckResult] = (),
+        captures: Mapping[str, bytes] | None = None,
     ) -> None:
         self.info = info
+        self.captures = dict(captures or {})
         self.requests = requests
         self.events = events
         self.books = tuple(books)
@@ -105,7 +108,9 @@ class Results:
             tuple(warnings),
         )
         books = [r.books for r in runs if r.books is not None]
-        results = cls(info, requests_frame(runs, name), events_frame(runs, name), books)
+        captures = {name: data for r in runs for name, data in r.captures.items()}
+        frames = requests_frame(runs, name), events_frame(runs, name)
+        results = cls(info, *frames, books, captures=captures)
         results.checks = tuple(check.evaluate(results.analysis) for check in checks)
         return results
 
@@ -187,6 +192,10 @@ class Results:
         }
         for name, table in tables.items():
             table.to_parquet(part / f"{name}.parquet", index=False)
+        if self.captures:
+            (part / "packets").mkdir()
+        for name, data in self.captures.items():
+            (part / "packets" / f"{name}.pcapng").write_bytes(data)
         if figures:
             (part / "figures").mkdir()
             for name, plot in self.plot.all():

@@ -18,6 +18,7 @@ class Hop(NamedTuple):
     """One packet entering one link. `at_ns` is the moment at which its transmission may start."""
 
     at_ns: int
+    cable: str
     link: "Link"
     uid: int
     flow: Flow
@@ -43,13 +44,13 @@ class Capture:
 
     def attach(self, cable: "Cable") -> None:
         """Listen to both directions of a cable."""
-        tap = self._tap()
+        tap = self._tap(cable.name)
         for link in cable.links:
             link.taps.append(tap)
             link.rewire()
             self._undo.append(lambda link=link: _detach(link, tap))  # type: ignore[misc]
 
-    def _tap(self) -> Callable[["Link", Packet, int], None]:
+    def _tap(self, cable: str) -> Callable[["Link", Packet, int], None]:
         append, hop = self.hops.append, Hop._make
 
         def tap(link: "Link", packet: Packet, at_ns: int) -> None:
@@ -57,6 +58,7 @@ class Capture:
                 hop(
                     (
                         at_ns,
+                        cable,
                         link,
                         packet.uid,
                         packet.flow,

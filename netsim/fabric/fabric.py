@@ -12,7 +12,7 @@ itself (addresses, routes, masquerade) is the CNI's, handed in as `Cni`.
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -92,6 +92,7 @@ class Fabric:
         self.outside: dict[str, Host] = {}
         self.cables: dict[str, Cable] = {}
         self.gone: list[Host] = []
+        self.cable_added: list[Callable[[Cable], None]] = []
         self._duplicated = 0  # by netem, on cables that are gone
         self.pod_routes = Routes()
         self.router = Host(engine, "router", config.underlay.nth(1), Sysctl(ip_forward=True))
@@ -149,6 +150,8 @@ class Fabric:
         other.ns.add_device(other)
         there.connect(receiver(other, self.engine.env))
         back.connect(receiver(one, self.engine.env))
+        for listener in self.cable_added:
+            listener(self.cables[name])
 
     # ------------------------------------------------------------------ pods
     def add_pod(self, node_name: str, name: str, address: Address) -> PodHost:
@@ -234,11 +237,6 @@ class Fabric:
 def mac_for(host: str, device: str) -> bytes:
     """A locally administered MAC address that depends on the names only (IEEE 802, second bit of the first byte)."""
     return b"\x02" + hashlib.sha256(f"{host}/{device}".encode()).digest()[:5]
-
-
-def node_address(underlay: Prefix, index: int) -> Address:
-    """kind's numbering: the gateway is .1, nodes follow from .2 on."""
-    return underlay.nth(index + 2)
 
 
 GATEWAY = ip("169.254.1.1")

@@ -175,7 +175,8 @@ class Conntrack:
         self.tcp_timeouts = timeouts(sysctl)
         self.max_entries = sysctl.nf_conntrack_max
         self.insert_failed = 0
-        self.destroyed: list[Callable[[Entry], None]] = []  # told of entries that go (`conntrack -E -e DESTROY`)
+        # Told of entries that go (`conntrack -E -e DESTROY`).
+        self.destroyed: list[Callable[[Entry], None]] = []
         self._sweep_at = _SWEEP_EVERY
         self._sweep_full_ns = 0
 

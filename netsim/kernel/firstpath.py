@@ -32,7 +32,13 @@ class Onward:
     __slots__ = ("answers", "cost_ns", "dnat", "leaves", "macs", "max_size", "there", "transmit")
 
     def __init__(
-        self, dnat: Dnat | None, leaves: tuple[Leaf, ...], hop: "NextHop", cost_ns: int, there: Path, answers: Path
+        self,
+        dnat: Dnat | None,
+        leaves: tuple[Leaf, ...],
+        hop: "NextHop",
+        cost_ns: int,
+        there: Path,
+        answers: Path,
     ) -> None:
         self.dnat = dnat
         self.leaves = leaves
@@ -73,15 +79,21 @@ def _complete(node: Node | None, ways: dict[Leaf | None, Onward]) -> bool:
 
 def remember(t: "Traversal", device: "Device", hop: "NextHop", cost_ns: int) -> None:
     """A first packet has passed, and the paths of those to come are known: keep what was done."""
-    ns, entry, xtables = t.ns, t.ct.entry, t.ns.xtables
-    if entry.nat & SRC_NAT or entry.foreseen is None or entry.reply.path is None or xtables is None:
+    ns, entry, xtables, in_device = t.ns, t.ct.entry, t.ns.xtables, t.in_device
+    if (
+        in_device is None
+        or entry.nat & SRC_NAT
+        or entry.foreseen is None
+        or entry.reply.path is None
+        or xtables is None
+    ):
         return
     before, after = entry.original.flow, entry.original.rewritten
-    known = xtables.first_packets(before, after, t.in_device, device)
+    known = xtables.first_packets(before, after, in_device, device)
     if known is None:
         return
     root, leaf, rest = known
-    key = (before.src, before.dst, before.dport, before.proto, t.in_device)
+    key = (before.src, before.dst, before.dport, before.proto, in_device)
     first = ns.firsts.get(key)
     if first is None:
         first = ns.firsts[key] = First(root)

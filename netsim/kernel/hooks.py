@@ -44,18 +44,6 @@ class Hook(IntEnum):
     POSTROUTING = 4
 
 
-class Priority(IntEnum):
-    """Order within a hook (enum nf_ip_hook_priorities)."""
-
-    RAW = -300
-    CONNTRACK = -200
-    MANGLE = -150
-    NAT_DST = -100
-    FILTER = 0
-    NAT_SRC = 100
-    CONFIRM = 2**31 - 1
-
-
 class DropReason(Enum):
     """Why a packet ended without being delivered. Names follow include/net/dropreason-core.h where it has one."""
 

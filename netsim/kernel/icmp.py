@@ -24,7 +24,6 @@ HOST: Final = 1
 PROTOCOL: Final = 2
 PORT: Final = 3
 TOO_BIG: Final = 4
-ADMIN_PROHIBITED: Final = 13
 
 _ERRORS: Final = (3, 4, 5, 11, 12)
 # RFC 1812: as much of the original as fits into 576 bytes.

@@ -31,7 +31,6 @@ MASK: Final = 0xFFFFFFFF
 # icmp_err_convert in net/ipv4/icmp.c and its use in tcp_v4_err, as far as `Errno` has the numbers.
 _UNREACHABLE: Final = 3
 _TIME_EXCEEDED: Final = 11
-_TOO_BIG: Final = 4
 _UNREACHABLE_ERRNO: Final = {
     0: Errno.ENETUNREACH,
     2: Errno.ECONNREFUSED,

@@ -136,7 +136,6 @@ ON_CLOSE: Final = Event.CLOSE
 ON_FIN: Final = Event.FIN
 ON_FIN_ACKED: Final = Event.FIN_ACKED
 ON_KILL: Final = Event.KILL
-ON_EXPIRE: Final = Event.EXPIRE
 
 # Where the two ways of opening a connection begin.
 CONNECTING: Final = TRANSITIONS[CLOSED][ON_CONNECT]

@@ -29,6 +29,7 @@ class Recording:
     faults: tuple[FaultInjected, ...] = ()
     books: PacketBooks | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
+    captures: Mapping[str, bytes] = field(default_factory=dict)  # pcapng files by name; not in the fingerprint
 
 
 class Recorder:

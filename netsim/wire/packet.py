@@ -31,9 +31,6 @@ ACK: Final = 0x10
 ETHERNET_HEADER: Final = 14
 IPV4_HEADER: Final = 20
 IPV6_HEADER: Final = 40
-TCP_HEADER: Final = 20
-UDP_HEADER: Final = 8
-ICMP_HEADER: Final = 8
 ARP_LENGTH: Final = 28
 
 # Echo request and reply turn into each other when a flow is reversed (RFC 792, RFC 4443).

@@ -48,7 +48,7 @@ class WaitingApp:
         self.exited: Exited = _nobody
         self.running = False
 
-    def start(self, now: int) -> None:  # noqa: ARG002
+    def start(self, now: int) -> None:
         """Begin to wait."""
         self.running = True
 
@@ -86,7 +86,7 @@ class LateApp:
     def exited(self, value: Exited) -> None:
         self.app.exited = value
 
-    def start(self, now: int) -> None:  # noqa: ARG002
+    def start(self, now: int) -> None:
         """Begin later."""
         self._engine.call_later(self._delay_ns, self._begin)
 

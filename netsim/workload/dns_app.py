@@ -22,7 +22,7 @@ class DnsApps:
         self._api: ApiServer | None = None
         self._timing: Timing | None = None
 
-    def connect(self, api: "ApiServer", timing: "Timing", fabric: "Fabric") -> None:  # noqa: ARG002
+    def connect(self, api: "ApiServer", timing: "Timing", fabric: "Fabric") -> None:
         """The API server that all CoreDNS pods watch."""
         self._api = api
         self._timing = timing

@@ -130,7 +130,9 @@ class FaultInjector:
                 for pod in found
                 if selector.selects_pod(pod.metadata.namespace, pod.metadata.name, pod.metadata.labels)
             ]
-        return self._some(name, plan, sorted(chosen, key=lambda pod: (pod.metadata.namespace, pod.metadata.name)))
+        return self._some(
+            name, plan, sorted(chosen, key=lambda pod: (pod.metadata.namespace, pod.metadata.name))
+        )
 
     def _nodes(self, name: str, plan: FaultPlan) -> list[str]:
         """Nodes by name or pattern, or those on which selected pods run."""
@@ -146,7 +148,9 @@ class FaultInjector:
         """Cables by name or pattern, or those of selected nodes, outside hosts or pods."""
         selector, cables = plan.selector, self._fabric.cables
         if selector.kind == "link":
-            wanted = [n for n in cables if fnmatchcase(n, selector.link) or fnmatchcase(n, f"{selector.link}:eth0")]
+            wanted = [
+                n for n in cables if fnmatchcase(n, selector.link) or fnmatchcase(n, f"{selector.link}:eth0")
+            ]
         elif selector.kind == "node":
             wanted = [f"{n}:eth0" for n in self._fabric.nodes if fnmatchcase(n, selector.node)]
         elif selector.kind == "external":

@@ -36,11 +36,13 @@ class HostProber:
         """Open and close a connection; established within the time is success."""
         tcp_check(self._fabric.nodes[node_name], ip(address), port, timeout_ns, _teller(done), owner=self)
 
-    def exec_command(self, app: "App", command: tuple[str, ...], timeout_ns: int, done: ProbeDone) -> None:  # noqa: ARG002
+    def exec_command(self, app: "App", command: tuple[str, ...], timeout_ns: int, done: ProbeDone) -> None:
         """The command runs beside the application: it succeeds while the application is not hung."""
         engine = next(iter(self._fabric.nodes.values())).engine
         hung = bool(getattr(app, "hung", False))
-        engine.call_later(timeout_ns if hung else min(EXEC_NS, timeout_ns), done, not hung, "hung" if hung else "")
+        engine.call_later(
+            timeout_ns if hung else min(EXEC_NS, timeout_ns), done, not hung, "hung" if hung else ""
+        )
 
 
 def _teller(done: ProbeDone) -> Any:

@@ -6,11 +6,9 @@ load starts.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Literal
 
 Outcome = Literal["ok", "timeout", "refused", "reset", "unreachable", "dns", "http-error", "aborted"]
-
-OUTCOMES: Final[tuple[Outcome, ...]] = get_args(Outcome)
 
 
 @dataclass(frozen=True, slots=True)

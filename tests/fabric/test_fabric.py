@@ -9,12 +9,12 @@ import pytest
 from netlab import Lab, Service, flow, inbox, ping, udp
 
 from netsim.engine import MS, US, Engine, S
-from netsim.fabric.fabric import mac_for, node_address
+from netsim.fabric.fabric import mac_for
 from netsim.fabric.host import Host, PodHost
 from netsim.fabric.link import LinkSpec, Netem
 from netsim.kernel.hooks import DropReason
 from netsim.kernel.sysctl import Sysctl
-from netsim.wire.addr import Prefix, ip, ip_text
+from netsim.wire.addr import ip, ip_text
 from netsim.wire.packet import ICMP, ArpMessage
 
 PODS = [(1, 5), (1, 6), (2, 7), (3, 8)]
@@ -332,14 +332,6 @@ def test_macs_depend_on_names_only_and_are_local() -> None:
     assert len(macs) == 6
     assert {mac[0] for mac in macs} == {2}
     assert mac_for("n1", "eth0") == mac_for("n1", "eth0")
-
-
-def test_node_addresses_are_numbered_as_kind_does() -> None:
-    assert [ip_text(node_address(Prefix.parse("172.18.0.0/16"), index)) for index in (0, 1, 255)] == [
-        "172.18.0.2",
-        "172.18.0.3",
-        "172.18.1.1",
-    ]
 
 
 def test_hosts_know_the_time_and_their_settings() -> None:

@@ -138,7 +138,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, jobs: int) -> None:
     long = experiment(tmp_path, "failover", LOAD, duration="3000s", replications="2")
     target = tmp_path / "results" / "long"
     run = _netsim("run", long, "--jobs", str(jobs), "--out", target, hash_seed=0)
-    time.sleep(3.0)  # noqa: TID251 - the other process's wall clock
+    time.sleep(2.0)  # noqa: TID251 - the other process's wall clock
     assert run.poll() is None
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=30)

@@ -4,9 +4,8 @@ Called by: `controlplane.py`. One pod at a time, as upstream: a scheduling cycle
 node at once; the binding is a write to the API server that the next cycle does not wait for. A pod that fits nowhere
 waits until a node changes or a pod leaves, and is tried again after a back-off.
 
-Ours: at boot nothing is scheduled before the nodes in `opening` have been ready, as for someone who applies
-manifests to a cluster that is up. Otherwise all pods would crowd on the node whose kubelet happened to be
-first.
+Ours: at boot nothing is scheduled before the nodes in `opening` have been ready, as for someone who applies manifests
+to a cluster that is up. Otherwise all pods would crowd on the node whose kubelet happened to be first.
 
 Source: pkg/scheduler/schedule_one.go, pkg/scheduler/backend/queue. What fits and scores is `placement.py`'s.
 """
