@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # measured.
 VETH = LinkSpec(delay_ns=1_700, rate_bps=25 * 10**9, queue_ns=1_000_000)
 DEFAULT_V4 = Prefix(b"\0\0\0\0", 0)
+# The next hop in a pod, which only its neighbour table knows (as Calico has it).
+GATEWAY = ip("169.254.1.1")
 
 
 class Cni(Protocol):
@@ -237,6 +239,3 @@ class Fabric:
 def mac_for(host: str, device: str) -> bytes:
     """A locally administered MAC address that depends on the names only (IEEE 802, second bit of the first byte)."""
     return b"\x02" + hashlib.sha256(f"{host}/{device}".encode()).digest()[:5]
-
-
-GATEWAY = ip("169.254.1.1")
