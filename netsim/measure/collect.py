@@ -29,7 +29,8 @@ class Recording:
     faults: tuple[FaultInjected, ...] = ()
     books: PacketBooks | None = None
     counters: Mapping[str, int] = field(default_factory=dict)
-    captures: Mapping[str, bytes] = field(default_factory=dict)  # pcapng files by name; not in the fingerprint
+    # pcapng files by name; not in the fingerprint.
+    captures: Mapping[str, bytes] = field(default_factory=dict)
 
 
 class Recorder:

@@ -1,7 +1,7 @@
 """Captures as pcapng files: interfaces named after hosts, addresses after what they belong to, times of the experiment.
 
-Called by experiments (`capture:`) and notebooks. Each cable is one interface, that of the host it is named after; what the host sends is
-outbound.
+Called by experiments (`capture:`) and notebooks. Each cable is one interface, that of the host it is named
+after; what the host sends is outbound.
 """
 
 import tempfile

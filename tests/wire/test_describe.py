@@ -1,10 +1,10 @@
 """What packets say, in tcpdump's words."""
 
+import dns.message
 import pytest
 
 from netsim.wire.addr import ip
 from netsim.wire.describe import describe
-from netsim.wire.dns_codec import DnsCodec
 from netsim.wire.packet import (
     ACK,
     PSH,
@@ -30,8 +30,12 @@ DNS = Flow(A, B, 40000, 53, UDP)
     [
         (WEB, TcpSegment(1, 0, SYN, 64240), "Flags [S]"),
         (WEB, TcpSegment(1, 1, ACK, 64240), "Flags [.]"),
-        (WEB, TcpSegment(1, 1, PSH | ACK, 1, b"", b"GET / HTTP/1.1\r\n\r\n"), "Flags [P.], length 18: GET / HTTP/1.1"),
-        (DNS, UdpDatagram(DnsCodec().query("web.", 1)), "DNS A? web."),
+        (
+            WEB,
+            TcpSegment(1, 1, PSH | ACK, 1, b"", b"GET / HTTP/1.1\r\n\r\n"),
+            "Flags [P.], length 18: GET / HTTP/1.1",
+        ),
+        (DNS, UdpDatagram(dns.message.make_query("web.", "A").to_wire()), "DNS A? web."),
         (DNS, UdpDatagram(b"??"), "DNS, malformed query"),
         (DNS.reverse(), UdpDatagram(b"??"), "DNS, malformed answer"),
         (Flow(A, B, 1, 2, UDP), UdpDatagram(b"abc"), "UDP, length 3"),
