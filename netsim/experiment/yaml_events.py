@@ -1,7 +1,7 @@
 """YAML text -> parser events, and syntax errors in plain words.
 
 Called by: `yaml_tree`. ruamel.yaml (YAML 1.2, pure Python) is the parser whose errors are shown. Large files take
-libyaml's parser instead when PyYAML is installed with it: the same events about twenty times as fast. Both give only
+libyaml's parser instead when PyYAML is installed with it: the same events several times as fast. Both give only
 events here (what is where); what a scalar *means* is decided in `yaml_scalars`, so the dialect is the same.
 """
 

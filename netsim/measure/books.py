@@ -68,7 +68,9 @@ class PacketBooks:
 
     def line(self) -> str:
         """One line: `packets: 1,200 sent = 1,100 delivered + ...; the books close`."""
-        made = f"{self.sent:,} sent" + (f" + {self.duplicated:,} duplicated" if self.duplicated else "")
+        made = f"{self.sent:,} sent" + (
+            f" + {self.duplicated:,} copied by floods and netem" if self.duplicated else ""
+        )
         used = f" + {self.consumed:,} used up in kernels" if self.consumed else ""
         end = "the books close" if self.closes else f"{abs(self.difference):,} {_missing(self.difference)}"
         return (

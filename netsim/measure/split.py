@@ -15,7 +15,8 @@ to have gone where connections are missing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from os.path import commonprefix
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -246,13 +247,20 @@ class _Splitter:
         return typed(rows, SPLIT_TYPES)
 
     def label(self, name: str, told: pd.DataFrame) -> tuple[str, str, str]:
+        """Endpoint, pod and node of an address; with several holders over the replications `NAME-*`."""
         rows = told[told["backend"] == name]
-        endpoints = sorted(set(rows["endpoint"]))
+        endpoints = sorted(set(rows["endpoint"])) or self.idle(name)
         pod, node = self.pods.get(name, ("", ""))
         seen = rows[rows["pod"] != ""]
         if not seen.empty:
-            pod, node = str(seen["pod"].iloc[-1]), str(seen["node"].iloc[-1])
+            pod, node = _one_name(seen["pod"]), _one_name(seen["node"])
         return endpoints[0] if len(endpoints) == 1 else name, pod, node
+
+    def idle(self, name: str) -> list[str]:
+        """An address that got nothing, with the port of the others when they agree on one."""
+        ports = {str(endpoint).rsplit(":", 1)[-1] for endpoint in self.all["endpoint"] if endpoint}
+        host = f"[{name}]" if ":" in name else name
+        return [f"{host}:{port}" for port in ports] if len(ports) == 1 else []
 
     def by_node(self) -> pd.DataFrame:
         types = {"client_node": "str", **SPLIT_TYPES, "pvalue": "float64"}
@@ -264,6 +272,14 @@ class _Splitter:
             part = self.table(self.all[self.all["client_node"] == node], here.expected)
             parts.append(part.assign(client_node=node, pvalue=here.pvalue)[list(types)])
         return pd.concat(parts, ignore_index=True).astype(types) if parts else typed([], types)
+
+
+def _one_name(names: "pd.Series[Any]") -> str:
+    """The name, or what all names begin with and `*`: pods of one address in several replications."""
+    different = sorted(set(names))
+    if len(different) == 1:
+        return str(different[0])
+    return str(commonprefix(different)).rpartition("-")[0] + "-*"  # noqa: RUF071 - names, not paths
 
 
 def _ratio(values: Floats, expected: Floats) -> Floats:

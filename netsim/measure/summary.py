@@ -165,5 +165,7 @@ def seconds_range(interval: Interval) -> str:
 
 
 def _three(value: float) -> str:
+    if value == 0:
+        return "0"
     digits = 0 if abs(value) >= 100 else 1 if abs(value) >= 10 else 2 if abs(value) >= 1 else 3
     return f"{value:.{digits}f}"

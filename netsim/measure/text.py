@@ -22,6 +22,9 @@ from netsim.measure.verdict import p_text
 # Longer tables help nobody in a terminal; the Parquet files and figures have all.
 _MOST_ROWS: Final = 20
 
+# Longer lists of failures are lines of their own below the table.
+_KINDS_WIDTH: Final = 14
+
 REQUEST_HEAD: Final = ("load", "requests", "ok", "failed", "retried", "p50", "p95", "p99", "max", "failures")
 
 
@@ -83,8 +86,11 @@ def request_lines(requests: pd.DataFrame) -> list[str]:
     """Per load: counts by outcome and latency percentiles of the successes."""
     if requests.empty:
         return ["requests: none"]
-    lines = table(REQUEST_HEAD, request_rows(requests), "lrrrrrrrrl")
-    return ["Requests (latency of those that succeeded)", *lines]
+    title, rows = "Requests (latency of those that succeeded)", request_rows(requests)
+    if all(len(row[-1]) <= _KINDS_WIDTH for row in rows):
+        return [title, *table(REQUEST_HEAD, rows, "lrrrrrrrrl")]
+    failures = [f"  {row[0]} failed: {row[-1]}" for row in rows if row[-1]]
+    return [title, *table(REQUEST_HEAD[:-1], [row[:-1] for row in rows], "lrrrrrrrr"), *failures]
 
 
 def request_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:

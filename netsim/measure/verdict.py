@@ -105,7 +105,8 @@ def _extreme(table: pd.DataFrame, column: str) -> str:
 
 
 def _name(row: "pd.Series[Any]") -> str:
-    return str(row["pod"]).rsplit("/", 1)[-1] or str(row["endpoint"])
+    pod = str(row["pod"]).rsplit("/", 1)[-1]
+    return str(row["endpoint"]) if not pod or pod.endswith("*") else pod
 
 
 def _even_sentence(e: Evidence) -> str:
