@@ -273,10 +273,11 @@ def _key(pod: Pod) -> str:
 
 
 def _how_many(plan: FaultPlan, available: int) -> int:
+    """How many targets a mode hits. A percentage is rounded down, as Chaos Mesh does (pkg/selector/generic)."""
     wanted = {
         "one": 1,
         "all": available,
         "fixed": int(plan.value),
-        "fixed-percent": round(available * plan.value / 100),
+        "fixed-percent": int(available * plan.value / 100),
     }[plan.mode]
     return min(wanted, available)
