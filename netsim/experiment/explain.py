@@ -12,7 +12,6 @@ from netsim.engine import MS, format_duration
 from netsim.experiment.spec_select import parse_url
 from netsim.kernel.journey import Step
 from netsim.measure.journey import Journey
-from netsim.wire.addr import ip
 from netsim.workload.http_client import ClientSpec, HttpClient
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from netsim.kernel.errno import Errno
     from netsim.wire.packet import Packet
     from netsim.workload.http_exchange import HttpExchange
+    from netsim.workload.resolver_lookup import LookupResult
 
 _PING = "ping://"
 # The close of a connection goes on after the response: give it this long.
@@ -98,7 +98,10 @@ def _told(exchange: "HttpExchange") -> str:
 
 
 def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
+    """Look the name up (an address is its own answer) and send one echo request, as `ping -4 -c 1` does."""
     name = target.removeprefix(_PING).strip("/")
+    if not name:
+        raise ValueError("ping:// needs a name or an address, such as ping://10.96.0.10")
     started_ns = cluster.engine.now
     done: list[str] = []
 
@@ -106,7 +109,13 @@ def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str
         took = format_duration(now - started_ns)
         done.append(f"echo reply after {took}" if reply is not None else f"{errno} after {took}")
 
-    sock = host.ns.sockets.open_icmp(echoed)
-    sock.send(ip(name), 1, bytes(range(56)), started_ns)
+    def resolved(answer: "LookupResult", now: int) -> None:
+        if answer.addresses:
+            host.ns.sockets.open_icmp(echoed).send(answer.addresses[0], 1, bytes(range(56)), now)
+        else:
+            took = format_duration(now - started_ns)
+            done.append(f"no address of {name} after {took}: {answer.error or 'NODATA'}")
+
+    cluster.resolver_of(host).lookup(name, resolved, "ipv4")
     _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
     return done[0] if done else f"no answer within {format_duration(timeout_ns)}"

@@ -11,7 +11,7 @@ from netsim.experiment.explain import Explained
 from netsim.kernel.journey import Step
 from netsim.measure.journey import PacketJourney
 from netsim.wire.addr import ip_text
-from netsim.wire.packet import ACK, FIN, SYN, TCP, UDP, TcpSegment
+from netsim.wire.packet import ACK, FIN, ICMP, SYN, TCP, UDP, TcpSegment
 
 CLIENT = "default/test-pod"
 
@@ -187,12 +187,20 @@ def test_a_wrong_port_ends_without_an_answer() -> None:
     assert not any(step.kind == "dnat" for packet in syns for step in packet.steps)
 
 
+def test_ping_looks_names_up_and_the_cluster_ip_stays_silent() -> None:
+    told = settled("tutorial-nginx").explain("pod/test-pod", "ping://nginx-service", timeout_ns=10**9)
+    assert told.outcome == "no answer within 1s"
+    assert {packet.first.flow.proto for packet in told.journey.packets} == {UDP, ICMP}
+    told = settled("tutorial-nginx").explain("pod/test-pod", "ping://no-such-service", timeout_ns=10**10)
+    assert told.outcome.startswith("no address of no-such-service")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--from", "pod/nobody", "--to", "http://nginx-service/"], "nobody"),
         (["--from", "pod/test-pod", "--to", "gopher://nginx-service/"], "gopher"),
-        (["--from", "pod/test-pod", "--to", "ping://nginx-service"], "nginx-service"),
+        (["--from", "pod/test-pod", "--to", "ping://"], "ping://"),
     ],
 )
 def test_the_command_refuses_what_it_cannot_ask(
