@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controlplane import ControlPlane, Outside
 from netsim.cluster.dns.manifests import cluster_dns_address, dns_objects
+from netsim.cluster.dns.outside import outside_names
 from netsim.cluster.dns.resolvconf import ResolvConf, pod_resolv_conf
 from netsim.cluster.ipam import NodeRanges
 from netsim.cluster.objects import Pod
@@ -70,6 +71,7 @@ class Cluster:
         self.spec: ClusterSpec = topology.spec
         self.engine = Engine(seed)
         self.fabric = Fabric(self.engine, fabric_config(self.spec), CNIS[self.spec.networking.cni]())
+        outside_names(self.fabric.router).start(self.engine.now)
         self._views: dict[str, NodeView] = {}
         nodes = self._build_nodes()
         timing = Timing.for_version(self.spec.kubernetesVersion, self.spec.timing_flags())
@@ -129,7 +131,7 @@ class Cluster:
 
     @property
     def node_resolv_conf(self) -> ResolvConf:
-        """The nodes' own /etc/resolv.conf: the router, which knows no names and refuses the question."""
+        """The nodes' own /etc/resolv.conf: the router, which knows no names: NXDOMAIN (`outside_names`)."""
         return ResolvConf((ip_text(self.fabric.router.address),))
 
     # ------------------------------------------------------------------ time

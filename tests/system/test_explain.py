@@ -195,6 +195,14 @@ def test_ping_looks_names_up_and_the_cluster_ip_stays_silent() -> None:
     assert told.outcome.startswith("no address of no-such-service")
 
 
+@pytest.mark.parametrize(("name", "questions"), [("no-such", 8), ("www.example.com", 8), ("example.com.", 2)])
+def test_a_name_outside_is_asked_after_the_search_list_and_does_not_exist(name: str, questions: int) -> None:
+    told = settled("tutorial-nginx").explain("pod/test-pod", f"http://{name}/", timeout_ns=10**9)
+    assert told.outcome.startswith("dns after")
+    assert told.outcome.endswith("NXDOMAIN")
+    assert sum(packet.first.flow.dport == 53 for packet in told.journey.packets) == questions
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
