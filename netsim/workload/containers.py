@@ -75,6 +75,8 @@ class LateApp:
         self._delay_ns = delay_ns
         self._engine = engine
         self._begun = False
+        self._hung = False
+        self._due = False
         self._over = False
 
     @property
@@ -91,9 +93,27 @@ class LateApp:
         self._engine.call_later(self._delay_ns, self._begin)
 
     def _begin(self) -> None:
-        if not self._over:
+        self._due = True
+        if not self._over and not self._hung:
             self._begun = True
             self.app.start(self._engine.now)
+
+    def hang(self, now: int) -> None:
+        """SIGSTOP: an application that has not begun does not begin."""
+        self._hung = True
+        self._tell_app("hang", now)
+
+    def resume(self, now: int) -> None:
+        """SIGCONT."""
+        self._hung = False
+        self._tell_app("resume", now)
+        if self._due and not self._begun:
+            self._begin()
+
+    def _tell_app(self, what: str, now: int) -> None:
+        action = getattr(self.app, what, None) if self._begun else None
+        if action is not None:
+            action(now)
 
     def terminate(self, now: int) -> None:
         """SIGTERM."""
