@@ -1,40 +1,33 @@
-"""A running cluster built from a topology: the one place that wires the choices together, and what notebooks
-hold in their hands.
+"""A running cluster built from a topology: what notebooks hold in their hands.
 
     cluster = netsim.Cluster("topologies/my-nginx.yaml")
     cluster.settle()
     cluster.run("10s")
     cluster.send("pod/client", IP(dst="10.96.0.10") / UDP(dport=53) / DNS(qd=DNSQR(qname="my-nginx")))
 
-A further dataplane or pod network is one file and one line here (`DATAPLANES`, `CNIS`).
+What it is made of is chosen in `build.py`.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controlplane import ControlPlane, Outside
 from netsim.cluster.dns.manifests import cluster_dns_address, dns_objects
 from netsim.cluster.dns.outside import outside_names
 from netsim.cluster.dns.resolvconf import ResolvConf, pod_resolv_conf
-from netsim.cluster.ipam import NodeRanges
 from netsim.cluster.objects import Pod
-from netsim.cluster.runtime import NodeConfig
 from netsim.cluster.timing import Timing
-from netsim.cni.flat import FlatCni
-from netsim.dataplane.iptables import IptablesDataplane
-from netsim.dataplane.iptables_config import IptablesConfig
-from netsim.dataplane.node_view import LocalDetector, NodeView
 from netsim.engine import MS, Engine, S, parse_duration
-from netsim.experiment.settings import fabric_config, link_spec, node_netem
+from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
 from netsim.fabric.capture import Capture
-from netsim.fabric.fabric import Cable, Cni, Fabric
+from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
 from netsim.measure.books import PacketBooks
-from netsim.wire.addr import Prefix, ip, ip_text
+from netsim.wire.addr import ip, ip_text
 from netsim.workload.containers import Containers
 from netsim.workload.dns_app import DnsApps
 from netsim.workload.prober import HostProber
@@ -49,9 +42,6 @@ if TYPE_CHECKING:
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_select import Selector
     from netsim.kernel.journey import Step
-
-CNIS: Final[Mapping[str, Callable[[], Cni]]] = {"flat": FlatCni}
-DATAPLANES: Final[Mapping[str, Callable[[IptablesConfig], Any]]] = {"iptables": IptablesDataplane}
 
 H = TypeVar("H", bound=Host)
 
@@ -70,20 +60,18 @@ class Cluster:
         self.topology = topology
         self.spec: ClusterSpec = topology.spec
         self.engine = Engine(seed)
-        self.fabric = Fabric(self.engine, fabric_config(self.spec), CNIS[self.spec.networking.cni]())
+        self.fabric = build_fabric(self.engine, self.spec)
         outside_names(self.fabric.router).start(self.engine.now)
-        self._views: dict[str, NodeView] = {}
-        nodes = self._build_nodes()
+        nodes = build_nodes(self.fabric, self.spec)
         timing = Timing.for_version(self.spec.kubernetesVersion, self.spec.timing_flags())
         dns = DnsApps(self.spec.networking.dnsDomain, self.spec.networking.podSubnet)
         self.containers = Containers(self.engine, self.fabric, dns.app_for)
-        dataplane = DATAPLANES[self.spec.networking.kubeProxyMode](IptablesConfig())
         outside = Outside(
             self.containers,
             HostProber(self.fabric),
             self._resolv_conf,
             {name: node.ns for name, node in self.fabric.nodes.items()},
-            lambda node: dataplane.on_node(self._views[node]),
+            build_dataplane(self.spec, nodes),
         )
         self.control_plane = ControlPlane(
             self.engine, timing, nodes, outside, self.spec.networking.serviceSubnet
@@ -94,36 +82,6 @@ class Cluster:
         self._started = False
 
     # ------------------------------------------------------------------ building
-    def _build_nodes(self) -> list[NodeConfig]:
-        ranges = NodeRanges(self.spec.networking.podSubnet)
-        made = []
-        for entry in self.spec.node_entries():
-            cidr = ranges.allocate()
-            cable = f"{entry.name}:eth0"
-            quality = self.spec.link(cable)
-            self.fabric.add_node(entry.name, ip(entry.address), Prefix.parse(cidr), link_spec(quality))
-            netem = node_netem(quality)
-            if netem is not None:
-                self.fabric.set_netem(self.fabric.cables[cable], netem)
-            self._views[entry.name] = self._view(entry.name, entry.address, entry.labels)
-            made.append(NodeConfig(entry.name, entry.address, cidr, entry.labels, entry.taints))
-        for external in self.spec.external:
-            self.fabric.add_outside(
-                external.name, ip(external.address), link_spec(self.spec.link(f"{external.name}:eth0"))
-            )
-        return made
-
-    def _view(self, name: str, address: str, labels: Mapping[str, str]) -> NodeView:
-        proxy, pods = self.spec.kubeProxy, self.spec.networking.podSubnet
-        return NodeView(
-            name,
-            ip(address),
-            (ip(address),),
-            labels.get("topology.kubernetes.io/zone", ""),
-            LocalDetector(prefix=Prefix.parse(proxy.clusterCIDR or pods)),
-            proxy.iptables.masqueradeAll,
-        )
-
     def _resolv_conf(self, pod: Pod) -> ResolvConf:
         networking = self.spec.networking
         address = cluster_dns_address(networking.serviceSubnet)

@@ -118,7 +118,7 @@ def fault_plan(fault: "Fault") -> FaultPlan:
 
     value: float = 1
     if fault.mode == "fixed-percent" and fault.value is not None:
-        value = 100 * (percentage(fault.value) or 0)
+        value = percentage(fault.value) or 0
     elif isinstance(fault.value, int):
         value = fault.value
     netem = Netem(

@@ -4,7 +4,7 @@ Called by: `loader`. `place` is that of the `spec` of the document.
 """
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from netsim.experiment.rules_objects import check_labels
@@ -12,10 +12,13 @@ from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, NodeEntry, cables_matching
 from netsim.experiment.spec_names import did_you_mean
 
-# What a later part will bring; named so that the message can say "not yet" instead of "unknown".
-_MODES = ("iptables", "nftables", "ipvs", "none", "ebpf")
-_NETWORKS = ("flat", "vxlan", "bridge")
-_FAMILIES = ("ipv4", "ipv6", "dual")
+# What is simulated, and what else users may know: so that the message can say "not yet" instead of "unknown".
+MODES = ("iptables",)
+NETWORKS = ("flat",)
+FAMILIES = ("ipv4",)
+_OTHER_MODES = ("nftables", "ipvs", "none", "ebpf")
+_OTHER_NETWORKS = ("vxlan", "bridge")
+_OTHER_FAMILIES = ("ipv6", "dual")
 RESERVED_NAMES = ("router", "switch")
 MAX_NODES = 5000  # what Kubernetes itself supports
 _NODE_RANGE_LENGTH = 24  # kube-controller-manager --node-cidr-mask-size-ipv4
@@ -39,20 +42,22 @@ def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = froz
         place.problems.note("dns.replicas is 0: no name will resolve")
 
 
-def _choice(value: str, supported: str, known: Iterable[str], place: Place, path: Path) -> None:
-    if value == supported:
+def _choice(value: str, simulated: Sequence[str], others: Sequence[str], place: Place, path: Path) -> None:
+    if value in simulated:
         return
-    if value in known:
-        place.error(path, f"{value} is not simulated yet: write {supported}")
+    write = f"write {' or '.join(simulated)}"
+    if value in others:
+        place.error(path, f"{value} is not simulated: {write}")
     else:
-        place.error(path, f'"{value}" is not known: write {supported}{did_you_mean(value, known, supported)}')
+        hint = did_you_mean(value, simulated)
+        place.error(path, f'"{value}" is not known: {write}{hint}')
 
 
 def _check_choices(spec: ClusterSpec, place: Place) -> None:
     networking = spec.networking
-    _choice(networking.kubeProxyMode, "iptables", _MODES, place, ("networking", "kubeProxyMode"))
-    _choice(networking.cni, "flat", _NETWORKS, place, ("networking", "cni"))
-    _choice(networking.ipFamily, "ipv4", _FAMILIES, place, ("networking", "ipFamily"))
+    _choice(networking.kubeProxyMode, MODES, _OTHER_MODES, place, ("networking", "kubeProxyMode"))
+    _choice(networking.cni, NETWORKS, _OTHER_NETWORKS, place, ("networking", "cni"))
+    _choice(networking.ipFamily, FAMILIES, _OTHER_FAMILIES, place, ("networking", "ipFamily"))
     mode = spec.kubeProxy.mode
     if mode and mode != networking.kubeProxyMode:
         message = (

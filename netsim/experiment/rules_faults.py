@@ -1,6 +1,6 @@
 """Faults: when, whom, and which fields go with which action.
 
-Called by: `rules_experiment`, and `experiment/build.py` for `percentage`.
+Called by: `rules_experiment`, and `play` for `percentage`.
 """
 
 from netsim.experiment.rules_names import Directory
@@ -19,6 +19,12 @@ _WHO: dict[str, tuple[str, ...]] = {
     "link-down": ("link", "node", "external", *_PODS),
     "link-netem": ("link", "node", "external", *_PODS),
 }
+# Actions that nothing undoes after a while.
+_FOR_GOOD = {
+    "pod-kill": "happens at one moment",
+    "pod-delete": "happens at one moment",
+    "node-crash": "is for good (a crashed node does not boot again here)",
+}
 _NETEM = {
     "delay": "delay_ns", "jitter": "jitter_ns", "rate": "rate_bps", "loss": "loss",
     "duplicate": "duplicate", "reorder": "reorder", "corrupt": "corrupt",
@@ -32,8 +38,8 @@ def check_fault(
     fault = item.value
     if parts.ends_by(fault.at_ns):
         place.error((*path, "at"), f"the fault comes after the end: the experiment takes {parts.length()}")
-    if fault.for_ns is not None and fault.action in ("pod-kill", "pod-delete"):
-        place.error((*path, "for"), f"{fault.action} happens at one moment: remove for", key=True)
+    if fault.for_ns is not None and fault.action in _FOR_GOOD:
+        place.error((*path, "for"), f"{fault.action} {_FOR_GOOD[fault.action]}: remove for", key=True)
     if fault.grace_period_ns is not None and fault.action != "pod-delete":
         place.error((*path, "gracePeriod"), "gracePeriod is for action: pod-delete", key=True)
     if item.whole:
@@ -75,8 +81,8 @@ def _check_value(fault: Fault, place: Place, path: Path) -> None:
 
 
 def percentage(value: int | str) -> float | None:
-    """The share in a `fixed-percent` fault's value ("50%" -> 0.5), None if it is none."""
+    """The number in a `fixed-percent` fault's value ("50%" -> 50.0), None if it is none."""
     digits = value.removesuffix("%").strip() if isinstance(value, str) and value.endswith("%") else ""
     if not digits.replace(".", "", 1).isdigit() or not 0 < float(digits) <= 100:
         return None
-    return float(digits) / 100
+    return float(digits)

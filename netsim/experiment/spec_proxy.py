@@ -64,6 +64,13 @@ class ConntrackConfig(SpecModel):
     udp_stream_timeout_ns: Duration = Field(0, alias="udpStreamTimeout")
 
 
+class DetectLocalConfig(SpecModel):
+    """DetectLocalConfiguration: the names that two of the modes of `detectLocalMode` go by."""
+
+    bridgeInterface: str = ""
+    interfaceNamePrefix: str = ""
+
+
 class KubeProxyConfig(SpecModel):
     """KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1)."""
 
@@ -77,7 +84,7 @@ class KubeProxyConfig(SpecModel):
     conntrack: ConntrackConfig = ConntrackConfig()
     nodePortAddresses: tuple[str, ...] = ()
     detectLocalMode: Literal["", "ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix"] = ""
-    detectLocal: Ignored = None
+    detectLocal: DetectLocalConfig = DetectLocalConfig()
     bindAddress: Ignored = None
     bindAddressHardFail: Ignored = None
     clientConnection: Ignored = None

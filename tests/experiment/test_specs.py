@@ -182,10 +182,10 @@ def test_check_expressions(expr: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "share"), [("50%", 0.5), ("100%", 1.0), ("0%", None), (50, None), ("101%", None)]
+    ("value", "number"), [("50%", 50.0), ("100%", 100.0), ("0%", None), (50, None), ("101%", None)]
 )
-def test_percentages_of_faults(value: int | str, share: float | None) -> None:
-    assert percentage(value) == share
+def test_percentages_of_faults(value: int | str, number: float | None) -> None:
+    assert percentage(value) == number
 
 
 def test_a_dumped_spec_loads_again() -> None:
