@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from netsim.cli.explain import explain
+from netsim.cli.get import get
 from netsim.cli.run import run
 from netsim.cli.schema import schema
 from netsim.cli.validate import validate
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(validate)
 app.command()(explain)
+app.command()(get)
 app.command()(schema)
 
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from netsim.experiment.spec_select import Selector
     from netsim.kernel.journey import Step
 
-H = TypeVar("H", bound=Host)
+T = TypeVar("T")
 
 _SETTLE_LIMIT_NS: Final = 600 * S
 _SETTLE_STEP_NS: Final = 100 * MS
@@ -151,7 +151,8 @@ class Cluster:
         ns = parse_duration(moment) if isinstance(moment, str) else moment
         if self.epoch_ns + ns < self.engine.now:
             raise ValueError(f"it is later than {moment} already")
-        self.engine.run(self.epoch_ns + ns)
+        if self.epoch_ns + ns > self.engine.now:  # SimPy refuses to run until now
+            self.engine.run(self.epoch_ns + ns)
         return self
 
     def _settled(self) -> None:
@@ -252,6 +253,14 @@ class Cluster:
 
         return stop
 
+    def view(self, what: str, host: str) -> str:
+        """What a tool would print on a host now: "iptables" (`iptables-save -c`), "conntrack" (`conntrack -L`),
+        "routes" (`ip route`)... see `views.py`. Raises LookupError for an unknown view or host."""
+        from netsim.experiment.views import VIEWS
+
+        self._settled()
+        return _pick(VIEWS, what, "view")(self.host(host).ns, self.engine.now)
+
     def names(self) -> dict[bytes, str]:
         """What the addresses belong to: pods, nodes, Services, outside hosts."""
         from netsim.cluster.objects import Service
@@ -292,7 +301,7 @@ class Cluster:
         return f"<Cluster {self.topology.name}: {nodes} nodes, {pods} pods, {state}>"
 
 
-def _pick(there: Mapping[str, H], name: str, what: str) -> H:
+def _pick(there: Mapping[str, T], name: str, what: str) -> T:
     if name in there:
         return there[name]
     known = ", ".join(sorted(there)) or "none"
