@@ -1,7 +1,7 @@
 """`netsim get WHAT HOST -f FILE --at 31s`: what a node's own tools would print at that moment.
 
-Called by: `main`. The text goes to stdout exactly as the tool prints it, remarks to stderr. With an experiment, its load
-and its faults have happened up to that moment; with a topology, the cluster has booted and nobody does anything.
+Called by: `main`. The text goes to stdout exactly as the tool prints it, remarks to stderr. With an experiment, its
+load and its faults have happened up to that moment; with a topology, the cluster has booted and nobody does anything.
 """
 
 import sys

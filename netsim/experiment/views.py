@@ -1,7 +1,7 @@
 """What an administrator would see on a host at some moment, in the formats of Linux's own tools.
 
-Called by `netsim get` and `Cluster.view`. Each view is a function from a namespace and the time to text; one that a host
-does not have (a pod has no rules, an iptables node no ipvs table) is an empty text, as the tool would print.
+Called by `netsim get` and `Cluster.view`. Each view is a function from a namespace and the time to text; one that a
+host does not have (a pod has no rules, an iptables node no ipvs table) is an empty text, as the tool would print.
 """
 
 from collections.abc import Callable, Mapping
