@@ -29,16 +29,21 @@ def get(
     host: Annotated[str, typer.Argument(help="A node, pod/NAME or external/NAME.", show_default=False)],
     file: Annotated[Path, typer.Option("--file", "-f", help="Topology or experiment.", show_default=False)],
     at: Annotated[str, typer.Option(help="When, counted from the experiment's beginning.")] = "0s",
+    variant: Annotated[str, typer.Option(help="Which of the experiment's variants.")] = "",
     seed: Annotated[int | None, typer.Option(help="Which of the possible runs.", min=0)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no remarks.")] = False,
 ) -> int:
     """Print what iptables-save -c, conntrack -L, ip route... would print on a node at a moment."""
     from netsim.engine import parse_duration
-    from netsim.experiment.loader import load
+    from netsim.experiment.loader import ExperimentBundle, load
     from netsim.experiment.progress import progress_bar
 
     loaded = load(file)
     try:
+        if variant:
+            if not isinstance(loaded, ExperimentBundle):
+                raise LookupError(f"{file} is a topology: it has no variants")
+            loaded = loaded.variant(variant)
         at_ns = parse_duration(at)
         cluster = _begun(loaded, seed, at_ns)
         name = host if "/" in host else f"node/{host}"

@@ -23,6 +23,7 @@ from netsim.cluster.objects import Pod
 from netsim.cluster.timing import Timing
 from netsim.engine import MS, Engine, S, parse_duration
 from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
+from netsim.experiment.fillers import fillers
 from netsim.fabric.capture import Capture
 from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
@@ -120,6 +121,7 @@ class Cluster:
         )
         self.control_plane.apply([item for item in addons if (item.kind, *item.key) not in given])
         self.control_plane.apply(self.topology.objects)
+        self.control_plane.apply(fillers(self.spec.fillers.services, self.spec.fillers.endpoints))
         self.control_plane.start()
 
     def settle(self) -> int:
