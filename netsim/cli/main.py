@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.exec import exec_
 from netsim.cli.explain import explain
 from netsim.cli.get import get
 from netsim.cli.run import run
@@ -36,6 +37,7 @@ app.command()(run)
 app.command()(validate)
 app.command()(explain)
 app.command()(get)
+app.command("exec")(exec_)
 app.command()(schema)
 
 

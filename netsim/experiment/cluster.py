@@ -9,7 +9,7 @@ What it is made of is chosen in `build.py`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     import simpy
     from scapy.packet import Packet as ScapyPacket
 
+    from netsim.experiment.exec import CommandResult
     from netsim.experiment.explain import Explained
     from netsim.experiment.loader import Topology
     from netsim.experiment.spec_cluster import ClusterSpec
@@ -201,6 +202,16 @@ class Cluster:
             conf = host.resolv_conf or self.node_resolv_conf
             found = self._resolvers[host.name] = Resolver(host, conf)
         return found
+
+    def exec(self, where: str, command: str | Sequence[str], limit: str | int = "60s") -> "CommandResult":
+        """Run a command in a pod, on a node or on an outside host, as `kubectl exec` does: `exec("client", "nslookup
+        my-nginx")`. A text is a shell's command line, a list are a command's words. Time passes until it has ended;
+        at the limit it is interrupted. Raises LookupError for an unknown host."""
+        from netsim.experiment.exec import execute
+
+        self._settled()
+        limit_ns = parse_duration(limit) if isinstance(limit, str) else limit
+        return execute(self, where, command, limit_ns)
 
     # ------------------------------------------------------------------ packets
     def send(self, source: str, packet: "ScapyPacket | bytes") -> int:
