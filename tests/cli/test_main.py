@@ -185,3 +185,37 @@ def test_a_pod_has_no_rules(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.chdir(ROOT)
     code, out, err = run(capsys, "get", "iptables", "pod/client", *POD_KILL[:2])
     assert (code, out, err) == (0, "", "netsim get: pod/client has no iptables\n")
+
+
+TUTORIAL = ("-f", "topologies/tutorial-nginx.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out", "err"),
+    [
+        (("test-pod", *TUTORIAL, "--", "hostname"), 0, "test-pod\n", ""),
+        (("test-pod", *TUTORIAL, "--", "sh", "-c", "echo $HOSTNAME | wc -l"), 0, "1\n", ""),
+        (("test-pod", *TUTORIAL, "--", "false"), 1, "", "command terminated with exit code 1\n"),
+        (("nobody", *TUTORIAL, "--", "env"), 2, "", "netsim exec: there is no pod default/nobody (there: "),
+        (("test-pod", *TUTORIAL, "--at", "5", "--", "env"), 2, "", 'netsim exec: "5" needs a unit'),
+        (
+            ("test-pod", *TUTORIAL, "--variant", "x", "--", "env"),
+            2,
+            "",
+            "netsim exec: topologies/tutorial-nginx",
+        ),
+    ],
+)
+def test_exec_is_the_commands_output_and_exit_code(
+    arguments: tuple[str, ...],
+    code: int,
+    out: str,
+    err: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(ROOT)
+    found = run(capsys, "exec", *arguments)
+    assert found[:2] == (code, out)
+    assert found[2].startswith(err)
+    assert "Traceback" not in found[2]

@@ -117,7 +117,7 @@ def pipelines(line: str) -> Iterator[tuple[str, list[list[Word]]]]:
             continue
         if words:
             commands.append(words)
-        elif commands or token != ";":
+        elif commands or token != ";" or operator != ";":
             raise CommandLineError(f"syntax error: unexpected {token!r}")
         words = []
         if token == "|":
