@@ -1,5 +1,5 @@
 # Needs only Python 3.11 or newer, make and git: each target makes and updates .venv by itself from uv.lock.
-#   make install | run | test | check | bench | cover | format | lock | clean
+#   make install | run | test | check | bench | bench-peers | cover | format | lock | clean
 #   PYTHON=python3.13 chooses the interpreter of a new .venv; TESTS=tests/wire ARGS="-k tcp" JOBS=4 go to pytest.
 
 JOBS ?= 2
@@ -18,7 +18,7 @@ UV_VERSION := $(shell sed -n '/^name = "uv"$$/{n;s/^version = "\(.*\)"$$/\1/p;}'
 UV := UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true $(BIN)/python -m uv
 
 .DELETE_ON_ERROR:
-.PHONY: install run test check bench cover format lock clean
+.PHONY: install run test check bench bench-peers cover format lock clean
 
 install: $(STAMP)
 
@@ -45,6 +45,10 @@ check: $(STAMP)
 # Interleaves bare SimPy with our own work in one run and writes bench.json.
 bench: $(STAMP)
 	$(BIN)/python tests/bench/bench.py
+
+# The same beside ns.py, ns-3 (with g++) and a plain Scapy simulator, which it installs into .venv/peers.
+bench-peers: $(STAMP)
+	$(BIN)/python tests/bench/peers.py
 
 cover: $(STAMP)
 	$(BIN)/coverage erase
