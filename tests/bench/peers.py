@@ -1,9 +1,9 @@
 """`make bench-peers`: packet-hops of netsim beside those of ns.py, ns-3 and a plain Scapy-on-SimPy simulator.
 
 Each peer runs as its users run it, in a virtual environment of its own below .venv/peers, which this script makes
-(ns-py and ns3 both install a module `ns`). Rounds are interleaved, with bare SimPy before and after each case, so every figure
-is a ratio of things measured within a second of each other. ns-3 is the PyPI wheel, a C++ program against its release
-libraries; it needs g++ and is left out, with a word, where there is none.
+(ns-py and ns3 both install a module `ns`). Rounds are interleaved, with bare SimPy before and after each case, so
+every figure is a ratio of things measured within a second of each other. ns-3 is the PyPI wheel, a C++ program against
+its release libraries; it needs g++ and is left out, with a word, where there is none.
 
 What is in the figures differs, and is said beside them: ns.py moves packets without headers; ns-3 runs its whole UDP/IP
 stack over four links, without NAT; netsim's request and reply cross eight links with conntrack, DNAT and its reverse.
