@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from netsim.cluster.objects import ApiObject, Node, Service
+from netsim.experiment.addon_ingress import ingress_addon
 from netsim.experiment.errors import Problems, shown
 from netsim.experiment.loader_cluster import cluster_of
 from netsim.experiment.loader_experiment import experiment_of
@@ -69,6 +70,7 @@ class _Draft:
     spec: ClusterSpec | None = None
     directory: Directory | None = None
     loaded: list[Loaded] = field(default_factory=list)
+    addons: list[ApiObject] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     documents: list[BaseModel] = field(default_factory=list)
 
@@ -131,6 +133,9 @@ def _draft(file: File, problems: Problems) -> _Draft:
         for document in other.documents:
             reader.read(document, other.name)
     draft.loaded = reader.loaded
+    if draft.spec is not None:
+        draft.addons, note = ingress_addon(draft.spec, draft.loaded)
+        problems.notes += [note] if note else []
     if cluster is not None and all(other.whole for other in files):
         _cross_checks(draft, cluster.spec, reader, cluster.unsure)
     return draft
@@ -168,7 +173,7 @@ def _finish(file: File, draft: _Draft, problems: Problems) -> Topology:
         problems.note(summary)
     objects = (entry.object for entry in draft.loaded if not isinstance(entry.object, Node))
     return Topology(
-        file.path, draft.name, draft.spec, (*namespaces, *objects), tuple(problems.notes), tuple(draft.files)
+        file.path, draft.name, draft.spec, (*namespaces, *draft.addons, *objects), tuple(problems.notes), tuple(draft.files)
     )
 
 
