@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from netsim.cluster.objects import ApiObject, Node, Service
+from netsim.cluster.objects import ApiObject, Deployment, Ingress, Node, Service
 from netsim.experiment.addon_ingress import ingress_addon
 from netsim.experiment.errors import Problems, shown
 from netsim.experiment.loader_cluster import cluster_of
@@ -24,7 +24,7 @@ from netsim.experiment.loader_manifests import ManifestReader, inert_summary
 from netsim.experiment.rules_cluster import check_cluster
 from netsim.experiment.rules_experiment import check_experiment
 from netsim.experiment.rules_names import Directory
-from netsim.experiment.rules_place import Loaded
+from netsim.experiment.rules_place import Loaded, Template
 from netsim.experiment.rules_services import check_services
 from netsim.experiment.rules_topology import check_nodes, check_objects, collect_templates, missing_namespaces
 from netsim.experiment.spec_cluster import ClusterSpec
@@ -147,15 +147,28 @@ def _cross_checks(draft: _Draft, spec: ClusterSpec, reader: ManifestReader, unsu
         templates.add(template)
     services: dict[tuple[str, str], Service | None] = dict.fromkeys(reader.broken_services)
     services.update({("default", "kubernetes"): None, ("kube-system", "kube-dns"): None})
-    services.update(
-        {entry.object.key: entry.object for entry in draft.loaded if isinstance(entry.object, Service)}
-    )
+    objects = [*draft.addons, *(entry.object for entry in draft.loaded)]
+    services.update({item.key: item for item in objects if isinstance(item, Service)})
+    for addon in draft.addons:
+        if isinstance(addon, Deployment):
+            template = addon.spec.template
+            owner = f"Deployment/{addon.metadata.name}"
+            templates.add(
+                Template(addon.metadata.namespace, owner, template.metadata.labels, template.spec, addon.spec.replicas)
+            )
     if "networking" not in unsure:
         check_services(draft.loaded, templates, spec.networking.serviceSubnet)
     check_objects(draft.loaded, services)
     if not unsure & {"nodes", "networking"}:
         check_nodes(draft.loaded, templates, spec)
-    draft.directory = Directory(spec, services, templates, unsure)
+    hosts = frozenset(
+        rule.host
+        for entry in draft.loaded
+        if isinstance(entry.object, Ingress)
+        for rule in entry.object.spec.rules
+        if rule.host and "*" not in rule.host
+    )
+    draft.directory = Directory(spec, services, templates, unsure, hosts)
 
 
 def _finish(file: File, draft: _Draft, problems: Problems) -> Topology:

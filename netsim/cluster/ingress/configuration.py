@@ -70,6 +70,17 @@ class Configuration:
     upstreams: Mapping[str, tuple[Peer, ...]] = field(default_factory=dict)
     settings: ControllerSettings = ControllerSettings()
 
+    def upstreams_of_services(self) -> dict[str, list[str]]:
+        """The upstreams (one per port that is asked for) of each Service, `namespace/name`."""
+        found: dict[str, list[str]] = {}
+        for server in self.table.servers.values():
+            for location in server.locations:
+                names = found.setdefault(location.service, [])
+                if location.upstream in self.upstreams and location.upstream not in names:
+                    names.append(location.upstream)
+        found.pop("", None)
+        return found
+
     def needs_reload(self, other: "Configuration") -> bool:
         """Endpoints change at run time; everything else is in nginx.conf."""
         return self.table != other.table or self.settings != other.settings

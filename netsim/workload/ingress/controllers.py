@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from netsim.cluster.ingress.configuration import Options
 from netsim.cluster.ingress.status import addresses, outdated
-from netsim.fabric.host import PodHost
 from netsim.workload.ingress.process import IngressNginx
 
 if TYPE_CHECKING:
@@ -46,9 +45,8 @@ class IngressControllers:
     def app_for(self, pod: "Pod", container: "Container", host: "Host") -> "App":
         """A controller process."""
         args = [str(text) for text in (*(container.command or ()), *(container.args or ()))]
-        node = host.node.name if isinstance(host, PodHost) else ""
         options = Options.parse(args, pod.metadata.namespace)
-        made = IngressNginx(host, pod.key, node, options, self)
+        made = IngressNginx(host, pod.key, options, self)
         self.running.append(made)
         return made
 

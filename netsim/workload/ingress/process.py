@@ -21,8 +21,10 @@ from netsim.cluster.ingress.configuration import Configuration, Key, Options
 from netsim.cluster.ingress.status import addresses, outdated
 from netsim.cluster.ingress.store import IngressStore
 from netsim.cluster.objects import Ingress, evolve
+from netsim.cluster.records import Recorder
 from netsim.engine import MS, S
 from netsim.kernel.sockets import InUseError
+from netsim.wire.packet import endpoint_text
 from netsim.workload.ingress.proxy import Nginx, Worker
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class IngressNginx:
     """One controller process (`netsim.fabric.app.App`)."""
 
     def __init__(
-        self, host: "Host", pod: Key, node: str, options: Options, controllers: "IngressControllers"
+        self, host: "Host", pod: Key, options: Options, controllers: "IngressControllers"
     ) -> None:
         self.host = host
         self.pod = pod
@@ -58,9 +60,9 @@ class IngressNginx:
         self.nginx: Nginx | None = None
         self.running = False
         self.hung = False
-        self._node = node
         self._group = controllers
         self._random = host.engine.stream(f"ingress-nginx/{host.name}")
+        self._record = Recorder(host.engine, "ingress-nginx")
         self._client = ApiClient(host.engine, controllers.api, controllers.timing, f"ingress/{host.name}")
         self._store: IngressStore | None = None
         self._dirty = False
@@ -85,14 +87,13 @@ class IngressNginx:
         self.nginx = Nginx(
             self.host,
             self,
-            (self.host.name, self._node),
             self._random,
             self._store.configuration(),
             self._drained,
         )
         self._dirty = False
         self._next_sync_ns = now + SYNC_GAP_NS
-        self._draw_phases()
+        self._begun()
         try:
             self.nginx.listen(HTTP_PORT)
             StatusServer(
@@ -214,20 +215,36 @@ class IngressNginx:
         """A worker takes over new endpoints (sync_backends)."""
         self._in_flight -= 1
         worker.balancers.sync(configuration.upstreams)
+        self._tell(worker)
 
     def _reload(self, configuration: Configuration) -> None:
         self._syncing = False
         if self._gone() or self.nginx is None:
             return
         self.nginx.reload(configuration, self.host.now)
-        self._draw_phases()
+        self._begun()
         if self._dirty and not self.hung:
             self._plan()
 
-    def _draw_phases(self) -> None:
-        """When the workers of this configuration tick."""
-        workers = self.nginx.workers if self.nginx is not None else ()
+    def _begun(self) -> None:
+        """There are new workers: when they will tick is by chance."""
+        workers = self.nginx.workers if self.nginx is not None else []
         self._phases = [self._random.randrange(TICK_NS) for _ in workers]
+        for worker in workers:
+            self._tell(worker)
+
+    def _tell(self, worker: Worker) -> None:
+        """For the measurement: which endpoints of which Service the worker uses from now on."""
+        if not self._record.wanted or self.nginx is None:
+            return
+        configuration = self.nginx.configuration
+        for service, upstreams in configuration.upstreams_of_services().items():
+            peers = {peer: None for name in upstreams for peer in configuration.upstreams[name]}
+            ready = ",".join(endpoint_text(*peer) for peer in peers)
+            namespace, name = self.pod
+            self._record.event(
+                "BackendsSynced", "Pod", namespace, name, worker.name, service=service, ready=ready
+            )
 
     # ------------------------------------------------------------------ status
     def _status(self) -> None:

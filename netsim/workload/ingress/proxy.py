@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from netsim.cluster.ingress.configuration import Configuration
-from netsim.cluster.ingress.routing import Routed
 from netsim.fabric.http_messages import BadMessageError, HttpRequest, HttpResponse, Messages
 from netsim.kernel.tcp_handler import ORPHAN
 from netsim.wire.addr import ip_text
@@ -52,9 +51,10 @@ _HTML: Final = (("Content-Type", "text/html"),)
 class Worker:
     """A worker process: whose turn it is, and connections kept to endpoints."""
 
-    __slots__ = ("balancers", "keepalive")
+    __slots__ = ("balancers", "keepalive", "name")
 
-    def __init__(self, balancers: Balancers, keepalive: KeepAlive) -> None:
+    def __init__(self, name: str, balancers: Balancers, keepalive: KeepAlive) -> None:
+        self.name = name
         self.balancers = balancers
         self.keepalive = keepalive
 
@@ -89,7 +89,6 @@ class Nginx:
         self,
         host: "Host",
         owner: object,
-        names: tuple[str, str],
         random: "Random",
         configuration: Configuration,
         drained: Callable[[int], None],
@@ -98,7 +97,6 @@ class Nginx:
         self.owner = owner
         self.messages = Messages()
         self.workers: list[Worker] = []
-        self._pod, self._node = names
         self._random = random
         self._drained = drained
         self._log = host.engine.bus.topic(ProxiedRequest)
@@ -117,8 +115,8 @@ class Nginx:
         timers = self.host.engine.timers
         self._idle: Deadlines[Served] = Deadlines(timers, settings.keep_alive_ns, self._idle_too_long)
         self.workers = [
-            Worker(Balancers(self._random), KeepAlive(timers, settings))
-            for _ in range(settings.worker_processes)
+            Worker(f"{self.host.name}#{number}", Balancers(self._random), KeepAlive(timers, settings))
+            for number in range(settings.worker_processes)
         ]
         for worker in self.workers:
             worker.balancers.sync(configuration.upstreams)
@@ -294,8 +292,8 @@ class Nginx:
             return
         location, flow = forward.routed.location, forward.client.conn.flow
         record = ProxiedRequest(
-            self._pod,
-            self._node,
+            self.host.name,
+            forward.worker.name,
             ip_text(self.host.address),
             endpoint_text(flow.dst, flow.dport),
             _host(forward.request),
@@ -309,10 +307,6 @@ class Nginx:
         )
         for subscriber in self._log:
             subscriber(record)
-
-    def route(self, host: str, target: str) -> Routed:
-        """Where a request would go."""
-        return self.configuration.table.route(host, target)
 
 
 def _host(request: HttpRequest) -> str:
