@@ -43,6 +43,12 @@ class Analysis:
             return self.services[0]
         return find_service(name, self.services)
 
+    def service_asked(self, name: str = "") -> str:
+        """The same among the Services that clients made requests to."""
+        if not name and len(self.asked) == 1:
+            return self.asked[0]
+        return find_service(name, self.asked)
+
     def load_split(self, service: str = "") -> "LoadSplit":
         """How a Service's load was spread. KeyError for a Service without requests."""
         from netsim.measure.split import load_split
@@ -73,7 +79,7 @@ class Analysis:
         """What the faults did to a Service. KeyError for a Service without requests."""
         from netsim.measure.summary import Failover
 
-        name = self.service(service)
+        name = self.service_asked(service)
         outages, nodes = self.failover_tables
         mine, by_node = outages[outages["service"] == name], nodes[nodes["service"] == name]
         return Failover(name, mine.reset_index(drop=True), by_node.reset_index(drop=True))
