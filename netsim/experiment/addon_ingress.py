@@ -4,8 +4,8 @@ Called by `loader`, before the objects are checked against each other, so that t
 
 - `ingress: {controller: nginx}` makes one; `{controller: none}` makes none.
 - Without `ingress`, a topology with an Ingress and without a controller of its own (a container whose image is called
-  ingress-nginx/controller) gets one too, with a note. A class that the Ingresses name and nobody defines (the tutorial's
-  `alb`) is served by it: ingress-nginx stands in for that cloud's controller.
+  ingress-nginx/controller) gets one too, with a note. A class that the Ingresses name and nobody defines (the
+  tutorial's `alb`) is served by it: ingress-nginx stands in for that cloud's controller.
 
 Outside hosts know the names of Ingresses (`publish_hosts`), pods do not: Ingresses are not in the cluster's DNS.
 """

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 class Analysis:
-    """Requests and events (see `measure.frames`) and what follows from them. `proxied` is what ingress controllers asked
-    of endpoints (`measure.proxied`): it counts for load splits, not for failovers."""
+    """Requests and events (see `measure.frames`) and what follows from them. `proxied` is what ingress controllers
+    asked of endpoints (`measure.proxied`): it counts for load splits, not for failovers."""
 
     def __init__(
         self, requests: "pd.DataFrame", events: "pd.DataFrame", proxied: "pd.DataFrame | None" = None

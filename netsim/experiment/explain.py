@@ -114,9 +114,7 @@ def _run_until(cluster: "Cluster", done: list[object], timeout_ns: int) -> None:
     cluster.engine.run(cluster.engine.now + _AFTER_NS)
 
 
-def _get(
-    cluster: "Cluster", host: "Host", target: str, timeout_ns: int, headers: Mapping[str, str]
-) -> str:
+def _get(cluster: "Cluster", host: "Host", target: str, timeout_ns: int, headers: Mapping[str, str]) -> str:
     url = parse_url(target)
     spec = ClientSpec(url.host, url.port, url.path, timeout_ns=timeout_ns, headers=tuple(headers.items()))
     client = HttpClient(host, spec, cluster.resolver_of(host))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from netsim.cluster.objects import ApiObject, Deployment, Ingress, Node, Service
+from netsim.cluster.objects import ApiObject, Ingress, Node, Service
 from netsim.experiment.addon_ingress import ingress_addon
 from netsim.experiment.errors import Problems, shown
 from netsim.experiment.loader_cluster import cluster_of
@@ -23,8 +23,9 @@ from netsim.experiment.loader_files import File, read_file, split_documents
 from netsim.experiment.loader_manifests import ManifestReader, inert_summary
 from netsim.experiment.rules_cluster import check_cluster
 from netsim.experiment.rules_experiment import check_experiment
+from netsim.experiment.rules_ingress import check_ingresses
 from netsim.experiment.rules_names import Directory
-from netsim.experiment.rules_place import Loaded, Template
+from netsim.experiment.rules_place import Loaded
 from netsim.experiment.rules_services import check_services
 from netsim.experiment.rules_topology import check_nodes, check_objects, collect_templates, missing_namespaces
 from netsim.experiment.spec_cluster import ClusterSpec
@@ -142,23 +143,18 @@ def _draft(file: File, problems: Problems) -> _Draft:
 
 
 def _cross_checks(draft: _Draft, spec: ClusterSpec, reader: ManifestReader, unsure: frozenset[str]) -> None:
-    templates = collect_templates(draft.loaded, spec)
+    templates = collect_templates(draft.loaded, spec, draft.addons)
     for template in reader.broken_templates:
         templates.add(template)
     services: dict[tuple[str, str], Service | None] = dict.fromkeys(reader.broken_services)
     services.update({("default", "kubernetes"): None, ("kube-system", "kube-dns"): None})
     objects = [*draft.addons, *(entry.object for entry in draft.loaded)]
     services.update({item.key: item for item in objects if isinstance(item, Service)})
-    for addon in draft.addons:
-        if isinstance(addon, Deployment):
-            template = addon.spec.template
-            owner = f"Deployment/{addon.metadata.name}"
-            templates.add(
-                Template(addon.metadata.namespace, owner, template.metadata.labels, template.spec, addon.spec.replicas)
-            )
     if "networking" not in unsure:
-        check_services(draft.loaded, templates, spec.networking.serviceSubnet)
+        networking = spec.networking
+        check_services(draft.loaded, templates, networking.serviceSubnet, draft.addons, networking.ipFamily)
     check_objects(draft.loaded, services)
+    check_ingresses(draft.loaded, services, draft.addons)
     if not unsure & {"nodes", "networking"}:
         check_nodes(draft.loaded, templates, spec)
     hosts = frozenset(
@@ -186,7 +182,12 @@ def _finish(file: File, draft: _Draft, problems: Problems) -> Topology:
         problems.note(summary)
     objects = (entry.object for entry in draft.loaded if not isinstance(entry.object, Node))
     return Topology(
-        file.path, draft.name, draft.spec, (*namespaces, *draft.addons, *objects), tuple(problems.notes), tuple(draft.files)
+        file.path,
+        draft.name,
+        draft.spec,
+        (*namespaces, *draft.addons, *objects),
+        tuple(problems.notes),
+        tuple(draft.files),
     )
 
 

@@ -60,8 +60,8 @@ class RunInfo:
 class Results:
     """Everything known about one run of an experiment.
 
-    `requests` and `events` are the full tables, `proxied` is what ingress controllers asked of endpoints; statistics, figures and checks leave out what began before the end of
-    the warm-up. `books` has an entry per replication.
+    `requests` and `events` are the full tables, `proxied` is what ingress controllers asked of endpoints; statistics,
+    figures and checks leave out what began before the end of the warm-up. `books` has an entry per replication.
     """
 
     def __init__(

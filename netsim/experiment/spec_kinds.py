@@ -51,6 +51,11 @@ KNOWN: Mapping[str, list[str]] = _known()
 _ALL_KINDS = sorted({kind for kinds in KNOWN.values() for kind in kinds})
 
 
+_NEW_SHAPE: Mapping[str, str] = {
+    "Ingress": ", pathType: Prefix for each path, and service: {name: ..., port: {number: ...}} for each backend"
+}
+
+
 def _is_builtin(version: str) -> bool:
     group = version.rpartition("/")[0]
     return "." not in group or any(known.rpartition("/")[0] == group for known in KNOWN)
@@ -65,7 +70,11 @@ def problem_with_kind(version: str, kind: str, minor: int) -> tuple[str, str]:
     if removed is not None:
         if minor < removed:
             return "", ""
-        return "apiVersion", f"{version} was removed in Kubernetes 1.{removed}: write {API_VERSION[kind]}"
+        shape = _NEW_SHAPE.get(kind, "")
+        return (
+            "apiVersion",
+            f"{version} was removed in Kubernetes 1.{removed}: write {API_VERSION[kind]}{shape}",
+        )
     if kind in KNOWN.get(version, ()):
         return "", ""
     if kind in API_VERSION:

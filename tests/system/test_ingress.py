@@ -61,9 +61,7 @@ def test_hosts_and_paths_choose_the_service(
 def test_outside_hosts_know_the_names_and_pods_do_not(cluster: Cluster) -> None:
     assert ask(cluster, "external/laptop", SHOP, 30080).status == 200
     assert ask(cluster, "pod/client", SHOP, 80).outcome == "dns"
-    inside = ask(
-        cluster, "pod/client", "ingress-nginx-controller.ingress-nginx", headers=(("Host", SHOP),)
-    )
+    inside = ask(cluster, "pod/client", "ingress-nginx-controller.ingress-nginx", headers=(("Host", SHOP),))
     assert inside.status == 200
 
 

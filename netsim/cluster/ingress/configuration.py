@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from netsim.cluster.ingress.routing import CATCH_ALL, Location, RoutingTable, Server
+from netsim.cluster.ingress.routing import CATCH_ALL, Location, PathType, RoutingTable, Server
 from netsim.cluster.ingress.settings import ControllerSettings, location_settings
 from netsim.cluster.objects import EndpointSlice, Ingress, IngressClass, Service, ServicePort
 from netsim.cluster.objects.ingress import IngressBackend, IngressServiceBackend
@@ -24,6 +24,8 @@ from netsim.wire.addr import Address, ip
 CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 DEFAULT_CLASS_ANNOTATION: Final = "ingressclass.kubernetes.io/is-default-class"
 CONTROLLER_CLASS: Final = "k8s.io/ingress-nginx"
+
+_ANY: Final[PathType] = "ImplementationSpecific"
 
 Peer = tuple[Address, int]
 Key = tuple[str, str]
@@ -68,7 +70,7 @@ class Configuration:
 
     table: RoutingTable = field(default_factory=RoutingTable)
     upstreams: Mapping[str, tuple[Peer, ...]] = field(default_factory=dict)
-    settings: ControllerSettings = ControllerSettings()
+    settings: ControllerSettings = field(default_factory=ControllerSettings)
 
     def upstreams_of_services(self) -> dict[str, list[str]]:
         """The upstreams (one per port that is asked for) of each Service, `namespace/name`."""
@@ -140,7 +142,7 @@ class _Builder:
                 at = path.path or "/"
                 kind = "Exact" if path.pathType == "Exact" else ""
                 if (at, kind) not in locations:
-                    locations[at, kind] = self._location(ingress, at, path.pathType, path.backend)
+                    locations[at, kind] = self._location(ingress, at, path.pathType or _ANY, path.backend)
 
     def _default(self, ingress: Ingress) -> None:
         """`/` of the Ingress's hosts, where no rule claims it."""
@@ -153,20 +155,20 @@ class _Builder:
             if ("/", "") not in locations:
                 locations["/", ""] = self._location(ingress, "/", "Prefix", backend)
 
-    def _location(self, ingress: Ingress, path: str, kind: str, backend: IngressBackend) -> Location:
+    def _location(self, ingress: Ingress, path: str, kind: PathType, backend: IngressBackend) -> Location:
         settings = location_settings(ingress.metadata.annotations, self._settings.location)
         namespace = ingress.metadata.namespace
         owner = "/".join(ingress.key)
         to = backend.service
         if to is None:
-            return Location(path, kind, "(no service)", owner, "", settings)  # type: ignore[arg-type] # one of the three
+            return Location(path, kind, "(no service)", owner, "", settings)
         name = f"{namespace}-{to.name}-{to.port.name or to.port.number}"
         if settings.service_upstream:
             name += " (service-upstream)"
         if name not in self._upstreams:
             peers = self._peers(namespace, to, settings.service_upstream)
             self._upstreams[name] = tuple(sorted(dict.fromkeys(peers)))
-        return Location(path, kind, name, owner, f"{namespace}/{to.name}", settings)  # type: ignore[arg-type]
+        return Location(path, kind, name, owner, f"{namespace}/{to.name}", settings)
 
     def _peers(self, namespace: str, to: IngressServiceBackend, by_service: bool) -> Iterator[Peer]:
         service = self._objects.services.get((namespace, to.name))

@@ -38,7 +38,7 @@ class Location:
     upstream: str = ""
     ingress: str = ""
     service: str = ""
-    settings: LocationSettings = LocationSettings()
+    settings: LocationSettings = field(default_factory=LocationSettings)
 
     @property
     def wants_regex(self) -> bool:

@@ -17,9 +17,7 @@ from netsim.cluster.watch import Watch, WatchEvent
 class IngressStore:
     """`changed()` is called when something was seen that may change the configuration."""
 
-    def __init__(
-        self, api: ApiServer, options: Options, watcher: str, changed: Callable[[], None]
-    ) -> None:
+    def __init__(self, api: ApiServer, options: Options, watcher: str, changed: Callable[[], None]) -> None:
         self._options = options
         self._changed = changed
         self._ingresses: dict[Key, Ingress] = {}

@@ -34,10 +34,10 @@ class IngressBackend(ApiModel):
 
 
 class HTTPIngressPath(ApiModel):
-    """A path and its backend."""
+    """A path and its backend. `pathType` is required by validation, not by the model, which knows older shapes too."""
 
     path: str = ""
-    pathType: Literal["Exact", "Prefix", "ImplementationSpecific"]
+    pathType: Literal["Exact", "Prefix", "ImplementationSpecific"] | None = None
     backend: IngressBackend
 
 

@@ -1,8 +1,8 @@
 """One request on its way to an endpoint and back: pick, connect or reuse, ask, wait; try the next one if that fails.
 
-Made by `proxy.py` for a request that has a location. Callback based: it is the handler of its connection to the endpoint.
-Source: nginx src/http/ngx_http_upstream.c (ngx_http_upstream_next, ngx_http_upstream_test_next) and ingress-nginx's
-`proxy_next_upstream error timeout`, `proxy_next_upstream_tries 3`.
+Made by `proxy.py` for a request that has a location. Callback based: it is the handler of its connection to the
+endpoint. Source: nginx src/http/ngx_http_upstream.c (ngx_http_upstream_next, ngx_http_upstream_test_next) and
+ingress-nginx's `proxy_next_upstream error timeout`, `proxy_next_upstream_tries 3`.
 
 ::
 

@@ -55,7 +55,9 @@ class KeepAlive:
 
     def __init__(self, timers: "TimerQueue", settings: ControllerSettings) -> None:
         self._settings = settings
-        self._idle: Deadlines[Kept] = Deadlines(timers, settings.upstream_keepalive_timeout_ns, self._too_long)
+        self._idle: Deadlines[Kept] = Deadlines(
+            timers, settings.upstream_keepalive_timeout_ns, self._too_long
+        )
 
     def take(self, peer: Peer) -> Kept | None:
         """The idle connection to an endpoint that was used last."""

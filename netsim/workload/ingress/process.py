@@ -50,9 +50,7 @@ def _nobody(_code: int, _now: int) -> None:
 class IngressNginx:
     """One controller process (`netsim.fabric.app.App`)."""
 
-    def __init__(
-        self, host: "Host", pod: Key, options: Options, controllers: "IngressControllers"
-    ) -> None:
+    def __init__(self, host: "Host", pod: Key, options: Options, controllers: "IngressControllers") -> None:
         self.host = host
         self.pod = pod
         self.options = options
@@ -96,9 +94,7 @@ class IngressNginx:
         self._begun()
         try:
             self.nginx.listen(HTTP_PORT)
-            StatusServer(
-                self.host, HEALTH_PORT, "/healthz", self._health, lambda: self.hung, owner=self
-            )
+            StatusServer(self.host, HEALTH_PORT, "/healthz", self._health, lambda: self.hung, owner=self)
         except InUseError:
             self._end(1, now)
             return

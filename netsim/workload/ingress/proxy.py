@@ -4,9 +4,9 @@ Made by `process.py`. One object per client connection (`Client`), one `Worker` 
 pointers and kept connections of its own; new connections go to workers at random, as `reuseport` hashes them.
 
 Theory of operation. A client's connection is idle or has one request that is being forwarded (`forward.py`) or answered
-by nginx itself (404 without a location, 503 without endpoints, 502 and 504 when the tries are used up). Endpoints change
-at run time, worker by worker (`sync`); other changes are a reload: the old workers finish their requests and close
-what is idle, new ones begin.
+by nginx itself (404 without a location, 503 without endpoints, 502 and 504 when the tries are used up). Endpoints
+change at run time, worker by worker (`sync`); other changes are a reload: the old workers finish their requests and
+close what is idle, new ones begin.
 
 Simplified: computing takes no time; no X-Request-ID header, so that equal requests are equal bytes; after a reload a
 connection in use closes after its request.
@@ -265,9 +265,7 @@ class Nginx:
         self._idle.add(client, now)
         client.go_on(now)
 
-    def _answer(
-        self, request: HttpRequest, status: int, response: HttpResponse | None, close: bool
-    ) -> bytes:
+    def _answer(self, request: HttpRequest, status: int, response: HttpResponse | None, close: bool) -> bytes:
         to_head = request.method == "HEAD"
         if response is not None:
             headers = answer_headers(response.headers)

@@ -19,7 +19,8 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class ProxiedRequest:
-    """A request is over. `controller` is the pod that proxied it, `worker` one of its workers (`namespace/pod#0`), `address` is the pod's, `client` what it saw of the client (`ip:port`), `service` is the backend Service
+    """A request is over. `controller` is the pod that proxied it, `worker` one of its workers (`namespace/pod#0`),
+    `address` is the pod's, `client` what it saw of the client (`ip:port`), `service` is the backend Service
     (`namespace/name`, "" for the controller's own answers), `tries` the endpoints in the order in which they were
     asked. `status` 499: the client went away first."""
 
