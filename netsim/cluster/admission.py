@@ -62,8 +62,17 @@ class Admission:
         if isinstance(new, Pod):
             return self._tolerations(new)
         if isinstance(new, Service):
-            return self._service(new)
+            try:
+                return self._service(new)
+            except InvalidError:
+                self._give_back(_owner(new))
+                raise
         return new
+
+    def _give_back(self, owner: str) -> None:
+        """A Service is refused: so is what was allocated to it already."""
+        self.addresses.release_of(owner)
+        self.node_ports.release_of(owner)
 
     def _metadata(self, new: ApiObject, version: int) -> ApiObject:
         meta = new.metadata
@@ -93,7 +102,7 @@ class Admission:
         spec = service.spec
         if spec.type == "ExternalName":
             return service
-        owner = f"Service {service.metadata.namespace}/{service.metadata.name}"
+        owner = _owner(service)
         changes: dict[str, Any] = {}
         address = spec.clusterIP or (spec.clusterIPs[0] if spec.clusterIPs else "")
         if address not in ("", "None"):
@@ -156,6 +165,10 @@ class Admission:
                 self.node_ports.release(port.nodePort, port.protocol)
         if old.spec.healthCheckNodePort:
             self.node_ports.release(old.spec.healthCheckNodePort, HEALTH)
+
+
+def _owner(service: Service) -> str:
+    return f"Service {service.metadata.namespace}/{service.metadata.name}"
 
 
 _Check = Callable[[Any], list[FieldError]]

@@ -84,8 +84,11 @@ class ApiServer:
     # ------------------------------------------------------------------------------------------------ writing
     def create(self, new: T) -> T:
         """Store a new object and return it completed. Raises AlreadyExistsError, InvalidError."""
-        completed = cast("T", self.admission.complete(new, self._version + 1))
         store = self._objects.setdefault(new.kind, {})
+        namespace = new.metadata.namespace or ("default" if new.NAMESPACED else "")
+        if (namespace, new.metadata.name) in store:  # before anything is allocated
+            raise AlreadyExistsError(f"{_path(store[namespace, new.metadata.name])} already exists")
+        completed = cast("T", self.admission.complete(new, self._version + 1))
         if not completed.metadata.name:
             raise InvalidError(f"{new.kind} needs a metadata.name or metadata.generateName")
         if completed.key in store:

@@ -115,6 +115,10 @@ class ServiceAddresses:
         """The Service is gone."""
         self._used.pop(ip(address), None)
 
+    def release_of(self, owner: str) -> None:
+        """Everything that a Service has."""
+        self._used = {address: holder for address, holder in self._used.items() if holder != owner}
+
 
 class NodePorts:
     """The node ports of Services, 30000-32767 unless configured (--service-node-port-range).
@@ -153,3 +157,10 @@ class NodePorts:
         holders.pop(protocol, None)
         if not holders:
             self._used.pop(port, None)
+
+    def release_of(self, owner: str) -> None:
+        """Everything that a Service has."""
+        for port, protocol in [
+            (p, proto) for p, held in self._used.items() for proto, who in held.items() if who == owner
+        ]:
+            self.release(port, protocol)

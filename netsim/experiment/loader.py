@@ -25,8 +25,8 @@ from netsim.experiment.rules_cluster import check_cluster
 from netsim.experiment.rules_experiment import check_experiment
 from netsim.experiment.rules_ingress import check_ingresses
 from netsim.experiment.rules_names import Directory
-from netsim.experiment.rules_place import Loaded
-from netsim.experiment.rules_services import check_services
+from netsim.experiment.rules_place import Loaded, Place
+from netsim.experiment.rules_services import check_addons, check_services
 from netsim.experiment.rules_topology import check_nodes, check_objects, collect_templates, missing_namespaces
 from netsim.experiment.spec_cluster import ClusterSpec
 from netsim.experiment.spec_experiment import ExperimentSpec
@@ -138,11 +138,13 @@ def _draft(file: File, problems: Problems) -> _Draft:
         draft.addons, note = ingress_addon(draft.spec, draft.loaded)
         problems.notes += [note] if note else []
     if cluster is not None and all(other.whole for other in files):
-        _cross_checks(draft, cluster.spec, reader, cluster.unsure)
+        _cross_checks(draft, cluster.spec, cluster.place, reader, cluster.unsure)
     return draft
 
 
-def _cross_checks(draft: _Draft, spec: ClusterSpec, reader: ManifestReader, unsure: frozenset[str]) -> None:
+def _cross_checks(
+    draft: _Draft, spec: ClusterSpec, cluster: Place, reader: ManifestReader, unsure: frozenset[str]
+) -> None:
     templates = collect_templates(draft.loaded, spec, draft.addons)
     for template in reader.broken_templates:
         templates.add(template)
@@ -151,8 +153,8 @@ def _cross_checks(draft: _Draft, spec: ClusterSpec, reader: ManifestReader, unsu
     objects = [*draft.addons, *(entry.object for entry in draft.loaded)]
     services.update({item.key: item for item in objects if isinstance(item, Service)})
     if "networking" not in unsure:
-        networking = spec.networking
-        check_services(draft.loaded, templates, networking.serviceSubnet, draft.addons, networking.ipFamily)
+        claims = check_services(draft.loaded, templates, spec)
+        check_addons(draft.addons, claims, cluster)
     check_objects(draft.loaded, services)
     check_ingresses(draft.loaded, services, draft.addons)
     if not unsure & {"nodes", "networking"}:

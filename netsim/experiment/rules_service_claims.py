@@ -11,7 +11,6 @@ from typing import Final
 from netsim.cluster.objects import Service
 from netsim.cluster.validation import allocation
 from netsim.cluster.validation.field import FieldError, Path, invalid
-from netsim.experiment.rules_place import Place
 
 NODE_PORTS: Final = range(30000, 32768)  # kube-apiserver --service-node-port-range
 
@@ -39,13 +38,9 @@ class Claims:
             if offset < self.subnet.num_addresses:
                 self.addresses[str(self.subnet[offset])] = name
 
-    def check(self, service: Service, place: Place | None) -> None:
-        """Take what a Service asks for, and record what it cannot have. Without a place (a Service of ours) only
-        take."""
-        found = [*self._address(service), *self._ports(service), *self._health_port(service)]
-        for error in found if place is not None else ():
-            assert place is not None
-            place.error(error.path, error.message, key=error.key)
+    def problems(self, service: Service) -> list[FieldError]:
+        """Take what a Service asks for; what it cannot have is said."""
+        return [*self._address(service), *self._ports(service), *self._health_port(service)]
 
     def _address(self, service: Service) -> list[FieldError]:
         spec = service.spec

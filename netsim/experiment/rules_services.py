@@ -18,33 +18,36 @@ from netsim.experiment.rules_api import tell
 from netsim.experiment.rules_objects import ALLOW_EMPTY
 from netsim.experiment.rules_place import Loaded, Place, Template, Templates
 from netsim.experiment.rules_service_claims import Claims, owner_of
+from netsim.experiment.spec_cluster import ClusterSpec
 from netsim.experiment.spec_names import did_you_mean
 
 _FAMILIES: Final = {"ipv4": ("IPv4",), "ipv6": ("IPv6",), "dual": ("IPv4", "IPv6")}
 
 
-def check_services(
-    services: Sequence[Loaded],
-    templates: Templates,
-    service_subnet: str,
-    addons: Iterable[ApiObject] = (),
-    family: str = "ipv4",
-) -> None:
-    """Record what is wrong with the Services, alone and together. `addons` are objects that the cluster gets
-    besides."""
-    claims = Claims(ipaddress.ip_network(service_subnet.partition(",")[0]))
+def check_services(services: Sequence[Loaded], templates: Templates, spec: ClusterSpec) -> Claims:
+    """Record what is wrong with the Services, alone and together. Returns what is taken."""
+    networking = spec.networking
+    claims = Claims(ipaddress.ip_network(networking.serviceSubnet.partition(",")[0]))
     claims.take_system_addresses()
+    families = _FAMILIES.get(networking.ipFamily, ("IPv4",))
     for loaded in services:
         service = loaded.object
         if isinstance(service, Service):
             tell(validate_service(service), loaded.place)
-            tell(check_cluster_families(service, _FAMILIES.get(family, ("IPv4",))), loaded.place)
-            claims.check(service, loaded.place)
+            tell(check_cluster_families(service, families), loaded.place)
+            tell(claims.problems(service), loaded.place)
             _check_without_effect(service, loaded.place)
             _check_pods(service, loaded.place, templates)
+    return claims
+
+
+def check_addons(addons: Iterable[ApiObject], claims: Claims, place: Place) -> None:
+    """Record node ports of `spec.ingress` that its Service cannot have; `place` is that of the Cluster's spec."""
     for item in addons:
         if isinstance(item, Service):
-            claims.check(item, None)
+            for error in claims.problems(item):
+                port = item.spec.ports[int(error.path[2])]
+                place.error(("ingress", "nodePorts", port.name), error.message)
 
 
 def _check_without_effect(service: Service, place: Place) -> None:

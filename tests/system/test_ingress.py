@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from systemlab import TOPOLOGIES, ask, settled
 
 from netsim.cluster.objects import Deployment, Ingress, Pod, evolve
 from netsim.engine import S
@@ -12,7 +13,6 @@ from netsim.experiment.cluster import Cluster
 from netsim.experiment.results import Results
 from netsim.workload.http_exchange import HttpExchange
 from netsim.workload.ingress.records import ProxiedRequest
-from tests.systemlab import TOPOLOGIES, ask, settled
 
 SHOP, WILD = "shop.example.com", "v1.api.example.com"
 
