@@ -1,4 +1,4 @@
-"""The proxy with real sockets on both sides: headers, turns, kept connections, retries, time-outs, quit, hang, reload."""
+"""The proxy with real sockets on both sides: headers, turns, kept connections, retries, time-outs, ends, reload."""
 
 import random
 from dataclasses import replace
