@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from netsim.measure.text import Header
 
 SCHEMA_VERSION: Final = 1
+PROXIED_NOTE: Final = (
+    "an ingress controller chooses an endpoint for each request: in the load split of a Service behind it, every "
+    "request that it passed on counts as a connection, a retry as another one"
+)
 
 # Whose versions can change a figure or a table (never the simulation's fingerprint).
 _PACKAGES: Final = ("k8s-netsim", "matplotlib", "numpy", "pandas", "pyarrow", "scapy", "scipy", "simpy")
@@ -108,7 +112,7 @@ class Results:
             warmup_ns,
             spec,
             _versions(),
-            tuple(warnings),
+            (*warnings, *([PROXIED_NOTE] if any(r.proxied for r in runs) else ())),
         )
         books = [r.books for r in runs if r.books is not None]
         captures = {name: data for r in runs for name, data in r.captures.items()}

@@ -13,7 +13,7 @@ Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim
 the experiment's `servers:`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -212,6 +212,21 @@ class Containers:
     def resume(self, namespace: str, pod: str) -> None:
         """They work again."""
         self._each(namespace, pod, "resume")
+
+    def disconnect_node(self, node: str) -> None:
+        """Applications on a node that watch the API server hear nothing more."""
+        for app in self._watching(node):
+            app.disconnect()
+
+    def reconnect_node(self, node: str) -> None:
+        """They do again."""
+        for app in self._watching(node):
+            app.reconnect(self.engine.now)
+
+    def _watching(self, node: str) -> Iterator[Any]:
+        for name, host in self.hosts.items():
+            if host.node.name == node:
+                yield from (app for app in self.apps[name].values() if hasattr(app, "disconnect"))
 
     def _each(self, namespace: str, pod: str, what: str) -> None:
         apps: Mapping[str, Any] = self.apps.get(f"{namespace}/{pod}", {})

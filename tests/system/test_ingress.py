@@ -6,6 +6,7 @@ import pytest
 import yaml
 from systemlab import TOPOLOGIES, ask, settled
 
+from netsim.cli.main import main
 from netsim.cluster.objects import Deployment, Ingress, Pod, evolve
 from netsim.engine import S
 from netsim.experiment.api import load
@@ -95,6 +96,18 @@ def test_explain_follows_the_request_behind_the_controller(cluster: Cluster) -> 
     assert "=> delivered to default/api-" in text
 
 
+def test_the_command_line_takes_headers(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(TOPOLOGIES / "ingress.yaml")
+    to = ["--to", "http://ingress-nginx-controller.ingress-nginx/", "--from", "pod/client"]
+    assert main(["explain", file, *to, "-H", f"Host: {SHOP}"]) == 0
+    out, _ = capsys.readouterr()
+    assert "HTTP 200 after" in out
+    assert "=> delivered to default/shop-" in out
+    assert main(["explain", file, *to, "--header", "Host"]) == 2
+    _, err = capsys.readouterr()
+    assert '"Host" is no header: write "Name: value"' in err
+
+
 def test_no_endpoints_is_503_dead_ones_502_and_silent_ones_504() -> None:
     cluster = settled("ingress", seed=2)
     api = [pod for pod in cluster.api.list(Pod) if pod.metadata.labels.get("app") == "api"]
@@ -149,6 +162,7 @@ def test_the_experiment_splits_per_backend_service(results: Results, tmp_path: P
     assert len(failed) == int(shop.table["failed"].sum()) > 0  # tries, hidden from the clients
     again = Results.read(results.write(tmp_path / "r", figures=False))
     assert again.load_split("shop").table.equals(shop.table)
+    assert "a retry as another one" in results.text()
 
 
 def test_same_seed_same_log() -> None:
@@ -163,3 +177,61 @@ def test_same_seed_same_log() -> None:
     first = once()
     assert first == once()
     assert len(first) == 4
+
+
+OWN = """
+apiVersion: netsim/v1
+kind: Cluster
+metadata: {name: own}
+spec: {nodes: [{role: control-plane}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: gateway, labels: {app: gateway}}
+spec:
+  containers:
+  - name: controller
+    image: registry.example.com/ingress-nginx/controller:v1.9.4
+    args: [/nginx-ingress-controller, --watch-ingress-without-class=true, --configmap=$(POD_NAMESPACE)/settings]
+    readinessProbe: {httpGet: {path: /healthz, port: 10254}, periodSeconds: 1}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: gateway}
+spec: {selector: {app: gateway}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings}
+data: {worker-processes: "4"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web, labels: {app: web}}
+spec: {containers: [{name: web, image: nginx}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 8080, targetPort: 80}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: all}
+spec: {defaultBackend: {service: {name: web, port: {number: 8080}}}}
+"""
+
+
+def test_a_controller_of_ones_own_manifest(tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(OWN)
+    cluster = Cluster(file)
+    cluster.settle()
+    exchange = ask(cluster, "pod/web", "gateway")
+    assert exchange.status == 200
+    (process,) = cluster.containers.ingress.running
+    assert process.nginx is not None
+    assert len(process.nginx.workers) == 4
+    shown = cluster.api.get(Ingress, "default", "all")
+    assert shown is not None
+    assert len(shown.status.loadBalancer.ingress) == 1

@@ -48,6 +48,11 @@ class Balancers:
             for name, peers in upstreams.items()
         }
 
+    def peers(self, upstream: str) -> tuple[Peer, ...]:
+        """The endpoints of an upstream, as this worker knows them."""
+        found = self._by_name.get(upstream)
+        return found.peers if found is not None else ()
+
     def pick(self, upstream: str) -> Peer | None:
         """The endpoint whose turn it is; None if there is none."""
         found = self._by_name.get(upstream)

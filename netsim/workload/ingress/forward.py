@@ -54,6 +54,8 @@ _REPLACED: Final = frozenset(
         "x-scheme",
     }
 )
+_NOT_PASSED: Final = _HOP_BY_HOP | _REPLACED
+_HIDDEN: Final = _HOP_BY_HOP | {"server", "date"}
 
 
 class Phase(Enum):
@@ -113,7 +115,7 @@ class Forward:
             ("X-Forwarded-Scheme", "http"),
             ("X-Scheme", "http"),
         )
-        passed = tuple(entry for entry in request.headers if entry[0].lower() not in _HOP_BY_HOP | _REPLACED)
+        passed = tuple(entry for entry in request.headers if entry[0].lower() not in _NOT_PASSED)
         to = location.settings.upstream_vhost or host
         return self._nginx.messages.request(
             request.method, self.routed.target, to, (*own, *passed), request.body
@@ -283,6 +285,4 @@ class Forward:
 def answer_headers(headers: Headers) -> Headers:
     """What of an endpoint's headers goes to the client: nginx hides Server and Date (proxy_hide_header's defaults), and
     ingress-nginx writes no Server of its own (server-tokens: false)."""
-    return tuple(
-        (name, value) for name, value in headers if name.lower() not in _HOP_BY_HOP | {"server", "date"}
-    )
+    return tuple(entry for entry in headers if entry[0].lower() not in _HIDDEN)
