@@ -16,7 +16,9 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.exec import exec_
 from netsim.cli.explain import explain
+from netsim.cli.get import get
 from netsim.cli.run import run
 from netsim.cli.schema import schema
 from netsim.cli.validate import validate
@@ -34,6 +36,8 @@ app = typer.Typer(
 app.command()(run)
 app.command()(validate)
 app.command()(explain)
+app.command()(get)
+app.command("exec")(exec_)
 app.command()(schema)
 
 

@@ -19,6 +19,7 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="Where the results go.", show_default="results/NAME")
     ] = None,
+    variant: Annotated[str, typer.Option(help="Only this one of the experiment's variants.")] = "",
     figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no remarks.")] = False,
 ) -> int:
@@ -27,6 +28,12 @@ def run(
     from netsim.experiment.progress import progress_bar
 
     experiment = load(file)
+    if variant:
+        try:
+            experiment = experiment.variant(variant)
+        except LookupError as error:
+            print(f"netsim run: {error.args[0]}", file=sys.stderr)
+            return 2
     with progress_bar(f"running {experiment.name}", quiet) as progress:
         results = experiment.run(seed=seed, replications=replications, jobs=jobs, progress=progress)
     print(results.text(), end="", flush=True)  # before what stderr says, also when both go into one pipe

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from netsim.cluster import settling
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controllers.context import ControllerContext
+from netsim.cluster.controllers.daemonset import DaemonSetController
 from netsim.cluster.controllers.deployment import DeploymentController
 from netsim.cluster.controllers.endpointslice import EndpointSliceController
 from netsim.cluster.controllers.garbage import GarbageCollector
@@ -29,6 +30,7 @@ from netsim.cluster.controllers.nodelifecycle import NodeLifecycleController
 from netsim.cluster.controllers.podgc import PodGarbageCollector
 from netsim.cluster.controllers.replicaset import ReplicaSetController
 from netsim.cluster.controllers.scheduler import Scheduler
+from netsim.cluster.controllers.statefulset import StatefulSetController
 from netsim.cluster.controllers.taint_eviction import TaintEvictionController
 from netsim.cluster.defaults import system_objects
 from netsim.cluster.informer import Informers
@@ -166,6 +168,8 @@ class ControlPlane:
         self._controllers = [
             DeploymentController(context),
             ReplicaSetController(context),
+            StatefulSetController(context),
+            DaemonSetController(context),
             EndpointSliceController(context),
             MirroringController(context),
             GarbageCollector(context),

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controllers.endpoints import SERVICE_NAME_LABEL
 from netsim.cluster.controllers.pods import is_active
-from netsim.cluster.objects import Deployment, EndpointSlice, Pod, ReplicaSet, Service
+from netsim.cluster.objects import DaemonSet, Deployment, EndpointSlice, Pod, ReplicaSet, Service, StatefulSet
 from netsim.engine import S
 
 _Label = tuple[str, str, str]
@@ -57,15 +57,28 @@ def probe_period_ns(api: ApiServer) -> int:
 
 
 def others(api: ApiServer) -> Iterator[str]:
-    """ReplicaSets and single pods without an owner that are not as they should be."""
+    """Other workloads and single pods that are not as they should be: ReplicaSets and pods without an owner,
+    StatefulSets, DaemonSets."""
     for owned in api.list(ReplicaSet):
         ready, size = owned.status.availableReplicas, owned.spec.replicas
         if owned.metadata.controller() is None and ready != size:
             yield f"ReplicaSet {_name(owned.key)} has {ready} of {size} pods available"
+    for stateful in api.list(StatefulSet):
+        available, wanted = stateful.status.availableReplicas, stateful.spec.replicas
+        if not _is_seen(stateful) or available < wanted or stateful.status.updatedReplicas < wanted:
+            yield f"StatefulSet {_name(stateful.key)} has {available} of {wanted} pods available"
+    for daemon in api.list(DaemonSet):
+        available, wanted = daemon.status.numberAvailable, daemon.status.desiredNumberScheduled
+        if not _is_seen(daemon) or available < wanted or daemon.status.updatedNumberScheduled < wanted:
+            yield f"DaemonSet {_name(daemon.key)} has {available} of {wanted} pods available"
     for pod in api.list(Pod):
         if pod.metadata.controller() is None and is_active(pod) and not pod.status.is_ready:
             where = f"on {pod.spec.nodeName}" if pod.spec.nodeName else "not scheduled"
             yield f"Pod {_name(pod.key)} ({where}) is {pod.status.phase} and not ready"
+
+
+def _is_seen(item: StatefulSet | DaemonSet) -> bool:
+    return item.status.observedGeneration >= item.metadata.generation
 
 
 def endpoints(api: ApiServer) -> Iterator[str]:

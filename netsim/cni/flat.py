@@ -27,8 +27,8 @@ class FlatCni:
 
     def setup_node(self, fabric: "Fabric", node: "NodeHost") -> None:
         """Routes to and from the other nodes, and masquerade towards the outside."""
-        fabric.pod_routes.add(Route(node.pod_cidr, gateway=node.address, protocol="cni"))
-        node.ns.add_route(Route(node.pod_cidr, kind=RouteKind.BLACKHOLE, protocol="cni"))
+        fabric.pod_routes.add(Route(node.pod_cidr, gateway=node.address))
+        node.ns.add_route(Route(node.pod_cidr, kind=RouteKind.BLACKHOLE))
         for other in fabric.nodes.values():
             other.ns.routes.forget_cached()
             other.ns.changed()

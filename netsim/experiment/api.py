@@ -6,6 +6,7 @@ result.requests, result.load_split("my-nginx"), result.plot.failover("my-nginx")
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from netsim.experiment.results import Results
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
+    from netsim.experiment.comparison import Comparison
 
 Progress = Callable[[int, int], None]
 
@@ -35,33 +37,34 @@ class Experiment:
         replications: int | None = None,
         jobs: int = 0,
         progress: Progress | None = None,
-    ) -> Results:
-        """Run all replications. `seed` and `replications` replace the experiment's own; `jobs` 0 uses every processor;
-        `progress(done_ns, total_ns)` is told how far it is; without it, terminals and notebooks show a bar."""
+    ) -> "Results | Comparison":
+        """Run all replications, of each variant if there are any. `seed` and `replications` replace the experiment's
+        own; `jobs` 0 uses every processor; `progress(done_ns, total_ns)` is told how far it is; without it, terminals
+        and notebooks show a bar."""
         from netsim.experiment.progress import progress_bar
-        from netsim.experiment.run import run_replications
 
         if progress is None:
             with progress_bar(f"running {self.name}") as bar:
                 return self.run(seed, replications, jobs, bar)
-        spec = self.spec
-        chosen = spec.seed if seed is None else seed
-        number = spec.replications if replications is None else replications
-        recordings = run_replications(self._bundle, chosen, number, jobs, progress)
-        checks = [
-            compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during)
-            for c in spec.checks
-        ]
-        return Results.from_recordings(
-            recordings,
-            name=self.name,
-            spec=spec.model_dump(mode="json", by_alias=True),
-            seed=chosen,
-            duration_ns=spec.duration_ns,
-            warmup_ns=spec.warmup_ns,
-            checks=checks,
-            warnings=self.notes,
-        )
+        if not self._bundle.variants:
+            return _run(self._bundle, seed, replications, jobs, progress)
+        from netsim.experiment.comparison import Comparison
+
+        variants = self._bundle.variants
+        results = {}
+        for number, bundle in enumerate(variants):
+            told = partial(_told, progress, number, len(variants))
+            results[bundle.name] = _run(bundle, seed, replications, jobs, told)
+        return Comparison(self.name, results)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The names of the variants, in the order of the file."""
+        return tuple(bundle.name for bundle in self._bundle.variants)
+
+    def variant(self, name: str) -> "Experiment":
+        """One variant as an experiment of its own. Raises LookupError naming those there are."""
+        return Experiment(self._bundle.variant(name))
 
     def cluster(self, seed: int | None = None) -> "Cluster":
         """The experiment's cluster, to look at or to play with by hand."""
@@ -73,6 +76,36 @@ class Experiment:
         spec = self.spec
         counts = f"{len(spec.load)} loads, {len(spec.faults)} faults, {spec.replications} replications"
         return f"<Experiment {self.name}: {counts}>"
+
+
+def _run(
+    bundle: ExperimentBundle, seed: int | None, replications: int | None, jobs: int, progress: Progress
+) -> Results:
+    """One experiment as it stands, without variants."""
+    from netsim.experiment.run import run_replications
+
+    spec = bundle.spec
+    chosen = spec.seed if seed is None else seed
+    number = spec.replications if replications is None else replications
+    recordings = run_replications(bundle, chosen, number, jobs, progress)
+    checks = [
+        compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in spec.checks
+    ]
+    return Results.from_recordings(
+        recordings,
+        name=bundle.name,
+        spec=spec.model_dump(mode="json", by_alias=True),
+        seed=chosen,
+        duration_ns=spec.duration_ns,
+        warmup_ns=spec.warmup_ns,
+        checks=checks,
+        warnings=bundle.notes,
+    )
+
+
+def _told(progress: Progress, number: int, variants: int, done: int, total: int) -> None:
+    """Progress over all variants, which are of one length or nearly so."""
+    progress(number * total + done, variants * total)
 
 
 def load(path: str | Path) -> Experiment:

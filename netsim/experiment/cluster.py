@@ -9,7 +9,7 @@ What it is made of is chosen in `build.py`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -24,6 +24,7 @@ from netsim.cluster.timing import Timing
 from netsim.engine import MS, Engine, S, parse_duration
 from netsim.experiment.addon_ingress import publish_hosts
 from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
+from netsim.experiment.fillers import fillers
 from netsim.fabric.capture import Capture
 from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
@@ -38,13 +39,14 @@ if TYPE_CHECKING:
     import simpy
     from scapy.packet import Packet as ScapyPacket
 
+    from netsim.experiment.exec import CommandResult
     from netsim.experiment.explain import Explained
     from netsim.experiment.loader import Topology
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_select import Selector
     from netsim.kernel.journey import Step
 
-H = TypeVar("H", bound=Host)
+T = TypeVar("T")
 
 _SETTLE_LIMIT_NS: Final = 600 * S
 _SETTLE_STEP_NS: Final = 100 * MS
@@ -123,6 +125,7 @@ class Cluster:
         )
         self.control_plane.apply([item for item in addons if (item.kind, *item.key) not in given])
         self.control_plane.apply(self.topology.objects)
+        self.control_plane.apply(fillers(self.spec.fillers.services, self.spec.fillers.endpoints))
         self.control_plane.start()
 
     def settle(self) -> int:
@@ -159,7 +162,8 @@ class Cluster:
         ns = parse_duration(moment) if isinstance(moment, str) else moment
         if self.epoch_ns + ns < self.engine.now:
             raise ValueError(f"it is later than {moment} already")
-        self.engine.run(self.epoch_ns + ns)
+        if self.epoch_ns + ns > self.engine.now:  # SimPy refuses to run until now
+            self.engine.run(self.epoch_ns + ns)
         return self
 
     def _settled(self) -> None:
@@ -206,6 +210,16 @@ class Cluster:
             conf = host.resolv_conf or self.node_resolv_conf
             found = self._resolvers[host.name] = Resolver(host, conf)
         return found
+
+    def exec(self, where: str, command: str | Sequence[str], limit: str | int = "60s") -> "CommandResult":
+        """Run a command in a pod, on a node or on an outside host, as `kubectl exec` does: `exec("client", "nslookup
+        my-nginx")`. A text is a shell's command line, a list are a command's words. Time passes until it has ended;
+        at the limit it is interrupted. Raises LookupError for an unknown host."""
+        from netsim.experiment.exec import execute
+
+        self._settled()
+        limit_ns = parse_duration(limit) if isinstance(limit, str) else limit
+        return execute(self, where, command, limit_ns)
 
     # ------------------------------------------------------------------ packets
     def send(self, source: str, packet: "ScapyPacket | bytes") -> int:
@@ -268,6 +282,14 @@ class Cluster:
 
         return stop
 
+    def view(self, what: str, host: str) -> str:
+        """What a tool would print on a host now: "iptables" (`iptables-save -c`), "conntrack" (`conntrack -L`),
+        "routes" (`ip route`)... see `views.py`. Raises LookupError for an unknown view or host."""
+        from netsim.experiment.views import VIEWS
+
+        self._settled()
+        return _pick(VIEWS, what, "view")(self.host(host).ns, self.engine.now)
+
     def names(self) -> dict[bytes, str]:
         """What the addresses belong to: pods, nodes, Services, outside hosts."""
         from netsim.cluster.objects import Service
@@ -308,7 +330,7 @@ class Cluster:
         return f"<Cluster {self.topology.name}: {nodes} nodes, {pods} pods, {state}>"
 
 
-def _pick(there: Mapping[str, H], name: str, what: str) -> H:
+def _pick(there: Mapping[str, T], name: str, what: str) -> T:
     if name in there:
         return there[name]
     known = ", ".join(sorted(there)) or "none"

@@ -7,20 +7,29 @@ references across documents. Checks that would only find follow-up errors of a p
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
 from netsim.cluster.objects import ApiObject, Ingress, Node, Service
 from netsim.experiment.addon_ingress import ingress_addon
-from netsim.experiment.errors import Problems, shown
+from netsim.experiment.errors import Problems, SpecErrors, shown
 from netsim.experiment.loader_cluster import cluster_of
-from netsim.experiment.loader_experiment import experiment_of
+from netsim.experiment.loader_experiment import Experiment, experiment_of
 from netsim.experiment.loader_files import File, read_file, split_documents
 from netsim.experiment.loader_manifests import ManifestReader, inert_summary
+from netsim.experiment.loader_variants import (
+    CLUSTER,
+    Changes,
+    changed,
+    relocate,
+    sound_variants,
+    without_variants,
+)
 from netsim.experiment.rules_cluster import check_cluster
 from netsim.experiment.rules_experiment import check_experiment
 from netsim.experiment.rules_ingress import check_ingresses
@@ -29,7 +38,7 @@ from netsim.experiment.rules_place import Loaded, Place
 from netsim.experiment.rules_services import check_addons, check_services
 from netsim.experiment.rules_topology import check_nodes, check_objects, collect_templates, missing_namespaces
 from netsim.experiment.spec_cluster import ClusterSpec
-from netsim.experiment.spec_experiment import ExperimentSpec
+from netsim.experiment.spec_experiment import ExperimentSpec, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +63,22 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentBundle:
-    """An experiment and its topology, checked."""
+    """An experiment and its topology, checked. `variants` are whole experiments, called after their variant."""
 
     path: Path
     name: str
     spec: ExperimentSpec
     topology: Topology
     notes: tuple[str, ...] = ()
+    variants: "tuple[ExperimentBundle, ...]" = ()
+
+    def variant(self, name: str) -> "ExperimentBundle":
+        """One of the variants. Raises LookupError naming those there are."""
+        for bundle in self.variants:
+            if bundle.name == name:
+                return bundle
+        known = ", ".join(bundle.name for bundle in self.variants) or "none"
+        raise LookupError(f"{self.name} has no variant {name} (there: {known})")
 
 
 @dataclass(slots=True)
@@ -201,10 +219,25 @@ def _experiment(file: File, problems: Problems) -> ExperimentBundle:
     if experiment is None:
         problems.raise_if_any()
         raise AssertionError("an experiment file without errors has an Experiment document")
+    bundle = _bundle(file, experiment, {}, problems)
+    place = experiment.place
+    made = [_variant(file, one, index, place) for index, one in sound_variants(bundle.spec.variants, place)]
+    problems.raise_if_any()
+    return replace(bundle, variants=tuple(one for one in made if one is not None))
+
+
+def _bundle(
+    file: File, experiment: Experiment, cluster: Mapping[str, Any], problems: Problems
+) -> ExperimentBundle:
+    """The experiment with its topology, in which fields of the Cluster are set. Raises SpecErrors."""
     topology_file, draft = None, None
     place = experiment.topology_file(problems)
     if place is not None:
-        topology_file = read_file(*place, problems)
+        topology_file = changed(
+            read_file(*place, problems),
+            cluster,
+            lambda path, why: problems.add(file.name, (1, 1), f"{CLUSTER}{path}", why),
+        )
         draft = _draft(topology_file, problems)
     check_experiment(experiment.parts, draft.directory if draft else None, experiment.place)
     problems.raise_if_any()
@@ -213,3 +246,22 @@ def _experiment(file: File, problems: Problems) -> ExperimentBundle:
     notes = Problems(notes=problems.notes)
     topology = _finish(topology_file, draft, notes)
     return ExperimentBundle(file.path, experiment.name, experiment.spec, topology, tuple(notes.notes))
+
+
+def _variant(file: File, variant: Variant, index: int, place: Place) -> ExperimentBundle | None:
+    """One variant by itself; None after recording what is wrong with it."""
+    problems, settings = Problems(), Changes.of(variant.set)
+    own = changed(
+        without_variants(file),
+        settings.experiment,
+        lambda path, why: problems.add(file.name, (1, 1), path, why),
+    )
+    try:
+        experiment = experiment_of(own, problems)
+        problems.raise_if_any()
+        if experiment is None:
+            raise AssertionError("a variant without errors has an Experiment document")
+        return replace(_bundle(own, experiment, settings.cluster, problems), name=variant.name)
+    except SpecErrors as errors:
+        relocate(list(errors.errors), variant, index, place)
+        return None

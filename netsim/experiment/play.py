@@ -32,12 +32,9 @@ def play(
 ) -> Recording:
     """Run one replication. `progress(simulated_ns)` is called up to `steps` times."""
     recorder = Recorder(cluster.engine.bus)
-    cluster.containers.rules += [server_rule(server) for server in spec.servers]
-    epoch_ns = recorder.epoch_ns = cluster.settle()
-    generators = start_loads(cluster, spec.load, epoch_ns)
+    generators = begin(cluster, spec)
+    epoch_ns = recorder.epoch_ns = cluster.epoch_ns
     capture = cluster.capture(*spec.capture) if spec.capture and replication == 0 else None
-    injector = FaultInjector(cluster.engine, cluster.fabric, cluster.control_plane, cluster.containers)
-    injector.schedule([fault_plan(fault) for fault in spec.faults], epoch_ns)
     for step in range(1, steps + 1):
         cluster.engine.run(epoch_ns + spec.duration_ns * step // steps)
         progress(spec.duration_ns * step // steps)
@@ -48,6 +45,16 @@ def play(
     if capture is None:
         return recording
     return replace(recording, captures={"capture": pcapng_bytes(capture, cluster.names(), epoch_ns)})
+
+
+def begin(cluster: "Cluster", spec: "ExperimentSpec") -> list[LoadGenerator]:
+    """Boot the cluster, start the loads and plan the faults; it is the experiment's zero then."""
+    cluster.containers.rules += [server_rule(server) for server in spec.servers]
+    epoch_ns = cluster.settle()
+    generators = start_loads(cluster, spec.load, epoch_ns)
+    injector = FaultInjector(cluster.engine, cluster.fabric, cluster.control_plane, cluster.containers)
+    injector.schedule([fault_plan(fault) for fault in spec.faults], epoch_ns)
+    return generators
 
 
 def start_loads(cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int) -> list[LoadGenerator]:

@@ -160,7 +160,7 @@ class Results:
         failovers = [self.failover(service) for service in self.analysis.asked]
         requests = self.analysis.requests
         return report(
-            self._header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings
+            self.header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings
         )
 
     def __repr__(self) -> str:
@@ -175,13 +175,14 @@ class Results:
         shown = [failover._repr_html_() for failover in failovers if failover.faults]
         books = paragraph(self.packets.line()) if self.packets else ""
         blocks = [requests_html(self.analysis.requests), *splits, *shown, checks_html(self.checks), books]
-        return titled(header_lines(self._header())[0], *blocks)
+        return titled(header_lines(self.header())[0], *blocks)
 
-    def _header(self) -> "Header":
+    def header(self, name: str = "", fingerprint: str = "") -> "Header":
+        """What was run, for the first line of a report; also under another name."""
         from netsim.measure.text import Header
 
         i = self.info
-        return Header(i.name, i.seed, i.replications, i.duration_ns, i.fingerprint)
+        return Header(name or i.name, i.seed, i.replications, i.duration_ns, fingerprint or i.fingerprint)
 
     # ------------------------------------------------------------------ keeping
     def write(self, folder: str | Path, figures: bool = True) -> Path:

@@ -19,6 +19,9 @@ FAMILIES = ("ipv4",)
 _OTHER_MODES = ("nftables", "ipvs", "none", "ebpf")
 _OTHER_NETWORKS = ("vxlan", "bridge")
 _OTHER_FAMILIES = ("ipv6", "dual")
+# Addresses kept for the Services that matter, and those of 198.18.0.0/15 (`fillers.py`).
+_SERVICES_BESIDE_FILLERS = 1000
+MAX_FILLER_ENDPOINTS = (1 << 17) - 2
 RESERVED_NAMES = ("router", "switch")
 MAX_NODES = 5000  # what Kubernetes itself supports
 _NODE_RANGE_LENGTH = 24  # kube-controller-manager --node-cidr-mask-size-ipv4
@@ -38,8 +41,22 @@ def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = froz
     _check_node_addresses(spec, entries, place)
     _check_external(spec, place)
     _check_links(spec, entries, place)
+    _check_fillers(spec, place)
     if spec.dns.replicas == 0:
         place.problems.note("dns.replicas is 0: no name will resolve")
+
+
+def _check_fillers(spec: ClusterSpec, place: Place) -> None:
+    addresses = ipaddress.ip_network(spec.networking.serviceSubnet).num_addresses
+    services, endpoints = spec.fillers.services, spec.fillers.services * spec.fillers.endpoints
+    if services and services > addresses - _SERVICES_BESIDE_FILLERS:
+        message = (
+            f"the serviceSubnet has {addresses} addresses: too few for {services} fillers and the Services"
+        )
+        place.error(("fillers", "services"), message)
+    if endpoints > MAX_FILLER_ENDPOINTS:
+        message = f"{endpoints} endpoints in all are more than the {MAX_FILLER_ENDPOINTS} that there are addresses for"
+        place.error(("fillers", "endpoints"), message)
 
 
 def _choice(value: str, simulated: Sequence[str], others: Sequence[str], place: Place, path: Path) -> None:

@@ -149,6 +149,13 @@ class External(SpecModel):
     address: Ipv4
 
 
+class Fillers(SpecModel):
+    """Services that nobody asks for, each with so many endpoints: what size does to kube-proxy."""
+
+    services: Annotated[int, Field(strict=True, ge=0, le=60_000)] = 0
+    endpoints: Annotated[int, Field(strict=True, ge=0, le=1000)] = 1
+
+
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
     """One node of the cluster after counting and naming; `address` "" if the fabric may choose."""
@@ -175,6 +182,7 @@ class ClusterSpec(SpecModel):
     dns: Dns = Dns()
     external: tuple[External, ...] = ()
     ingress: IngressSettings | None = None
+    fillers: Fillers = Fillers()
 
     @property
     def minor(self) -> int:

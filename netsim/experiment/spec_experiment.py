@@ -148,6 +148,16 @@ class Check(SpecModel):
     during: tuple[Duration, Duration] | None = None
 
 
+class Variant(SpecModel):
+    """The experiment with some fields set otherwise, by field path: `load[0].rate`, `cluster.networking.kubeProxyMode`.
+
+    An experiment with variants is run once for each, with the same seeds, and the results are shown side by side.
+    """
+
+    name: Name
+    set: Annotated[dict[str, Any], Field(min_length=1)]
+
+
 class ExperimentSpec(SpecModel):
     """The `spec` of an Experiment."""
 
@@ -161,6 +171,7 @@ class ExperimentSpec(SpecModel):
     servers: tuple[Server, ...] = ()
     faults: tuple[Fault, ...] = ()
     checks: tuple[Check, ...] = ()
+    variants: tuple[Variant, ...] = ()
 
 
 class ExperimentDocument(SpecModel):

@@ -15,7 +15,7 @@ from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.hooks import DropReason, Hook
 from netsim.kernel.targets import Dnat
 from netsim.kernel.xtables_memo import Fork, Leaf, Node
-from netsim.wire.packet import TCP, Packet
+from netsim.wire.packet import TCP, UDP, Packet
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import Traversal
@@ -82,6 +82,7 @@ def remember(t: "Traversal", device: "Device", hop: "NextHop", cost_ns: int) -> 
     ns, entry, xtables, in_device = t.ns, t.ct.entry, t.ns.xtables, t.in_device
     if (
         in_device is None
+        or entry.proto not in (TCP, UDP)
         or entry.nat & SRC_NAT
         or entry.foreseen is None
         or entry.reply.path is None

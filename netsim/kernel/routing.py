@@ -31,7 +31,7 @@ class Route:
     gateway: Address | None = None
     source: Address | None = None
     kind: RouteKind = RouteKind.UNICAST
-    protocol: str = "static"
+    protocol: str = "boot"  # what `ip route add` gives, and `ip route` does not show
 
     def __str__(self) -> str:
         words = [] if self.kind is RouteKind.UNICAST else [self.kind.value]
@@ -40,7 +40,8 @@ class Route:
             words += ["via", ip_text(self.gateway)]
         if self.device is not None:
             words += ["dev", self.device.name]
-        words += ["proto", self.protocol]
+        if self.protocol != "boot":
+            words += ["proto", self.protocol]
         if self.gateway is None and self.device is not None:
             words += ["scope", "link"]
         if self.source is not None:
@@ -127,12 +128,13 @@ class Routes:
 
     def __iter__(self) -> Iterator[Route]:
         """Routes as `ip route` lists them: shortest prefix first, then by address."""
-        tables = [self, self.shared] if self.shared is not None else [self]
-        found = [
-            r for table in tables for by_network in table._by_length.values() for r in by_network.values()
-        ]
-        routes = [full for route in found if (full := self._with_device(route)) is not None]
+        found = {route.prefix: route for route in self.shared._own()} if self.shared is not None else {}
+        found |= {route.prefix: route for route in self._own()}
+        routes = [full for route in found.values() if (full := self._with_device(route)) is not None]
         return iter(sorted(routes, key=lambda r: (r.prefix.length != 0, r.prefix.address, r.prefix.length)))
+
+    def _own(self) -> Iterator[Route]:
+        return (route for by_network in self._by_length.values() for route in by_network.values())
 
     def render(self) -> str:
         """The text of `ip route`."""

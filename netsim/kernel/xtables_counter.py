@@ -1,4 +1,7 @@
-"""What a rule, a chain's policy or an nfacct object counts."""
+"""What a rule, a chain's policy or an nfacct object counts: packets, and bytes from the IP header on (skb->len at the
+hooks of netfilter)."""
+
+from netsim.wire.packet import ETHERNET_HEADER
 
 
 class Counter:
@@ -11,9 +14,9 @@ class Counter:
         self.bytes = 0
 
     def add(self, packets: int, size: int) -> None:
-        """Count packets of `size` bytes in all."""
+        """Count packets whose frames have `size` bytes in all."""
         self.packets += packets
-        self.bytes += size
+        self.bytes += size - ETHERNET_HEADER * packets
 
     def __repr__(self) -> str:
         return f"[{self.packets}:{self.bytes}]"

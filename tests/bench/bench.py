@@ -16,6 +16,8 @@ The unit is a bare SimPy event: stock `Environment`, `env.timeout(d).callbacks.a
   of one node: 12 packets, 24 hops.
 - two_node_requests_per_simpy_event: the same with servers and DNS server on another node: 12 packets, 48 hops.
 - lookups_per_simpy_event: only the DNS lookup, UDP through the kube-dns ClusterIP.
+- first_sync_simpy_events_MODE, change_sync_simpy_events_MODE, first_sync_mib_MODE: one node's first sync of 10,000
+  Services with 100,000 endpoints, and the sync after a change of one Service, in units of bare SimPy events (scale.py).
 - new_flow_cost_10000_over_10_services: wall time of the first packet of a flow with 10,000 Services over that with 10.
 """
 
@@ -23,12 +25,14 @@ import argparse
 import gc
 import json
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import simpy
+from anchor import Measured, bare_simpy
+from scale import DATAPLANES
 
 from netsim.cni.flat import FlatCni
 from netsim.dataplane.iptables import IptablesDataplane
@@ -48,29 +52,6 @@ HERE = Path(__file__).parent
 PODS = Prefix.parse("10.244.0.0/16")
 VIP, SERVER, CLIENT = ip("10.96.0.80"), ip("10.244.2.5"), ip("10.244.1.5")
 GAP_NS = 20_000
-
-Measured = tuple[int, float]  # operations, seconds
-
-
-def bare_simpy(events: int = 60_000, depth: int = 10) -> Measured:
-    """The unit."""
-    env = simpy.Environment()
-    stop, left = env.event(), events
-    delays = [1.0 + (i * 7919 % 1024) / 1024 for i in range(1024)]
-
-    def callback(_event: simpy.Event) -> None:
-        nonlocal left
-        left -= 1
-        if left > 0:
-            env.timeout(delays[left & 1023]).callbacks.append(callback)
-        elif left == 0:
-            stop.succeed()
-
-    for i in range(depth):
-        env.timeout(delays[i]).callbacks.append(callback)
-    left += depth - 1
-    gc.collect()
-    return timed(events, lambda: env.run(until=stop))
 
 
 def timed(operations: int, run: Callable[[], object]) -> Measured:
@@ -242,6 +223,10 @@ def main() -> int:
     for name, found in ratios.items():
         figures[name] = round(statistics.median(found), 5)
     figures["new_flow_cost_10000_over_10_services"] = round(new_flow_cost(3), 3)
+    for mode in DATAPLANES:
+        command = [sys.executable, str(HERE / "scale.py"), mode]
+        run = subprocess.run(command, check=True, capture_output=True, text=True)
+        figures |= {f"{name}_{mode}": value for name, value in json.loads(run.stdout).items()}
     figures["bare_simpy_events_per_s"] = round(statistics.median(anchors))
     text = json.dumps(figures, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")

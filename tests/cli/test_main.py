@@ -131,3 +131,91 @@ def test_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "schema", "experiment")
     assert (code, err) == (0, "")
     assert json.loads(out) == json_schema(Document.EXPERIMENT)
+
+
+POD_KILL = ("-f", "experiments/pod-kill.yaml", "-q")
+
+
+def test_get_prints_what_the_tools_would(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    code, out, err = run(capsys, "get", "routes", "worker-1", *POD_KILL)
+    assert (code, err) == (0, "")
+    assert out.startswith("default via 172.18.0.1 dev eth0 proto dhcp src 172.18.0.3\n")
+    code, out, err = run(capsys, "get", "iptables", "clients", *POD_KILL, "--at", "1s")
+    assert (code, err) == (0, "")
+    assert out.startswith("*filter\n:INPUT ACCEPT [")
+    assert out.endswith("COMMIT\n")
+    assert '"default/my-nginx cluster IP"' in out
+
+
+def test_get_looks_at_the_moment_asked_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    early = run(capsys, "get", "conntrack", "clients", *POD_KILL, "--at", "10ms")[1].count("dport=80 ")
+    late = run(capsys, "get", "conntrack", "clients", *POD_KILL, "--at", "2s")[1].count("dport=80 ")
+    assert early < 20
+    assert late > 150
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("routes", "worker-9"), "there is no node worker-9 (there: clients, "),
+        (("routes", "worker-1", "--at", "31"), "31"),
+        (("routes", "worker-1", "--at", "31h"), "the experiment pod-kill ends before that"),
+    ],
+)
+def test_get_says_what_is_wrong(
+    arguments: tuple[str, ...],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(ROOT)
+    code, out, err = run(capsys, "get", *arguments, *POD_KILL)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"netsim get: {message}") or message in err
+    assert "Traceback" not in err
+
+
+def test_a_pod_has_no_rules(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(ROOT)
+    code, out, err = run(capsys, "get", "iptables", "pod/client", *POD_KILL[:2])
+    assert (code, out, err) == (0, "", "netsim get: pod/client has no iptables\n")
+
+
+TUTORIAL = ("-f", "topologies/tutorial-nginx.yaml")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "out", "err"),
+    [
+        (("test-pod", *TUTORIAL, "--", "hostname"), 0, "test-pod\n", ""),
+        (("test-pod", *TUTORIAL, "--", "sh", "-c", "echo $HOSTNAME | wc -l"), 0, "1\n", ""),
+        (("test-pod", *TUTORIAL, "--", "false"), 1, "", "command terminated with exit code 1\n"),
+        (("nobody", *TUTORIAL, "--", "env"), 2, "", "netsim exec: there is no pod default/nobody (there: "),
+        (("test-pod", *TUTORIAL, "--at", "5", "--", "env"), 2, "", 'netsim exec: "5" needs a unit'),
+        (
+            ("test-pod", *TUTORIAL, "--variant", "x", "--", "env"),
+            2,
+            "",
+            "netsim exec: topologies/tutorial-nginx",
+        ),
+    ],
+)
+def test_exec_is_the_commands_output_and_exit_code(
+    arguments: tuple[str, ...],
+    code: int,
+    out: str,
+    err: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(ROOT)
+    found = run(capsys, "exec", *arguments)
+    assert found[:2] == (code, out)
+    assert found[2].startswith(err)
+    assert "Traceback" not in found[2]

@@ -20,10 +20,9 @@ def test_routes_of_a_node(lab: Lab) -> None:
     veth = lab.fabric.pods["p1-5"].veth
     assert lab.fabric.nodes["n1"].ns.routes.render() == (
         "default via 172.18.0.1 dev eth0 proto dhcp src 172.18.0.2\n"
-        "blackhole 10.244.1.0/24 proto cni\n"
-        "10.244.1.0/24 via 172.18.0.2 dev eth0 proto cni src 172.18.0.2\n"
-        f"10.244.1.5 dev {veth} proto static scope link src 172.18.0.2\n"
-        "10.244.2.0/24 via 172.18.0.3 dev eth0 proto cni src 172.18.0.2\n"
+        "blackhole 10.244.1.0/24\n"
+        f"10.244.1.5 dev {veth} scope link src 172.18.0.2\n"
+        "10.244.2.0/24 via 172.18.0.3 dev eth0 src 172.18.0.2\n"
         "172.18.0.0/16 dev eth0 proto kernel scope link src 172.18.0.2\n"
     )
 
@@ -31,8 +30,7 @@ def test_routes_of_a_node(lab: Lab) -> None:
 def test_routes_and_neighbours_of_a_pod(lab: Lab) -> None:
     pod = lab.fabric.pods["p1-5"]
     assert pod.ns.routes.render() == (
-        "default via 169.254.1.1 dev eth0 proto static src 10.244.1.5\n"
-        "169.254.1.1 dev eth0 proto static scope link src 10.244.1.5\n"
+        "default via 169.254.1.1 dev eth0 src 10.244.1.5\n169.254.1.1 dev eth0 scope link src 10.244.1.5\n"
     )
     mac = lab.fabric.nodes["n1"].ns.devices[pod.veth].mac.hex(":")
     assert pod.ns.neighbours.render() == f"169.254.1.1 dev eth0 lladdr {mac} PERMANENT\n"
@@ -55,7 +53,7 @@ def test_a_removed_pod_leaves_the_blackhole(lab: Lab) -> None:
     node = lab.fabric.nodes["n1"].ns
     found = node.routes.lookup(ip("10.244.1.5"))
     assert found is not None
-    assert str(found) == "blackhole 10.244.1.0/24 proto cni"
+    assert str(found) == "blackhole 10.244.1.0/24"
     assert "10.244.1.5" not in node.neighbours.render()
 
 

@@ -162,16 +162,15 @@ def test_text_as_ip_route_prints_it(shared: Routes, eth0: Device, eth1: Device) 
     routes.add(route("172.18.0.0/16", eth0, source=ip("172.18.0.2"), protocol="kernel"))
     routes.add(route("0.0.0.0/0", eth0, "172.18.0.1", source=ip("172.18.0.2"), protocol="dhcp"))
     routes.add(route("10.244.1.5/32", eth1))
-    routes.add(route("10.244.1.0/24", kind=RouteKind.BLACKHOLE, protocol="cni"))
+    routes.add(route("10.244.1.0/24", kind=RouteKind.BLACKHOLE))
     routes.add(route("192.0.2.0/24", kind=RouteKind.UNREACHABLE))
     assert routes.render() == (
         "default via 172.18.0.1 dev eth0 proto dhcp src 172.18.0.2\n"
-        "blackhole 10.244.1.0/24 proto cni\n"
-        "10.244.1.0/24 via 172.18.0.2 dev eth0 proto static src 172.18.0.2\n"
-        "10.244.1.5 dev eth1 proto static scope link\n"
-        "10.244.2.0/24 via 172.18.0.3 dev eth0 proto static src 172.18.0.2\n"
+        "blackhole 10.244.1.0/24\n"
+        "10.244.1.5 dev eth1 scope link\n"
+        "10.244.2.0/24 via 172.18.0.3 dev eth0 src 172.18.0.2\n"
         "172.18.0.0/16 dev eth0 proto kernel scope link src 172.18.0.2\n"
-        "unreachable 192.0.2.0/24 proto static\n"
+        "unreachable 192.0.2.0/24\n"
     )
 
 

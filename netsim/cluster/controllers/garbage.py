@@ -1,7 +1,8 @@
 """The garbage collector: what a deleted object owned is deleted too (background cascading deletion).
 
 Called by: `controlplane.py`. Source: pkg/controller/garbagecollector. Deployment -> ReplicaSet -> Pod,
-Service -> EndpointSlice. Simplified: only these kinds, no foreground deletion, no orphaning.
+StatefulSet and DaemonSet -> Pod, Service -> EndpointSlice. Simplified: only these kinds, no foreground deletion, no
+orphaning.
 """
 
 from functools import partial
@@ -9,11 +10,26 @@ from typing import Final
 
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.informer import Index
-from netsim.cluster.objects import ApiObject, Deployment, EndpointSlice, Pod, ReplicaSet, Service
+from netsim.cluster.objects import (
+    ApiObject,
+    DaemonSet,
+    Deployment,
+    EndpointSlice,
+    Pod,
+    ReplicaSet,
+    Service,
+    StatefulSet,
+)
 from netsim.cluster.watch import WatchEvent
 
 _NAME: Final = "garbage-collector"
-_OWNERS: Final[tuple[type[ApiObject], ...]] = (Deployment, ReplicaSet, Service)
+_OWNERS: Final[tuple[type[ApiObject], ...]] = (
+    Deployment,
+    ReplicaSet,
+    StatefulSet,
+    DaemonSet,
+    Service,
+)
 _DEPENDENTS: Final[tuple[type[ApiObject], ...]] = (ReplicaSet, Pod, EndpointSlice)
 
 

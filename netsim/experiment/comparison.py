@@ -1,0 +1,116 @@
+"""The results of an experiment with variants: the same seeds, some fields set otherwise, side by side.
+
+Called by `Experiment.run` and `netsim run`. The folder that is written holds
+
+    run.json             what was run, with the fingerprint of each variant
+    comparison.parquet   one row per variant and Service
+    VARIANT/             the results of each variant, as of any experiment
+    figures/             the variants side by side
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from netsim.experiment.folder import MANIFEST, write_folder
+from netsim.experiment.results import Results
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from netsim.measure.comparison import Variant
+
+SCHEMA_VERSION: Final = 1
+
+
+class Comparison:
+    """`results` holds the results of each variant by its name, in the order of the file."""
+
+    def __init__(self, name: str, results: Mapping[str, Results]) -> None:
+        self.name = name
+        self.results = dict(results)
+
+    def __getitem__(self, variant: str) -> Results:
+        return self.results[variant]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over the fingerprints of the variants."""
+        text = "".join(f"{name} {result.fingerprint}\n" for name, result in self.results.items())
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the checks of all variants hold."""
+        return all(result.passed for result in self.results.values())
+
+    @cached_property
+    def table(self) -> "pd.DataFrame":
+        """One row per variant and Service; see `netsim.measure.comparison`."""
+        from netsim.measure.comparison import comparison_frame
+
+        return comparison_frame(self._variants())
+
+    def _variants(self) -> "list[Variant]":
+        from netsim.measure.comparison import Variant
+
+        return [Variant(name, result.analysis) for name, result in self.results.items()]
+
+    # ------------------------------------------------------------------ showing
+    def text(self) -> str:
+        """The report for a terminal."""
+        from netsim.measure.comparison import comparison_lines
+        from netsim.measure.text import check_lines, header_lines, wrapped
+
+        first = next(iter(self.results.values()))
+        head = header_lines(first.header(self.name, self.fingerprint))[0]
+        number = f"{self.name}: {len(self.results)} variants, each"
+        sections = [[head.replace(f"{self.name}:", number, 1)], *comparison_lines(self._variants())]
+        for name, result in self.results.items():
+            lines = check_lines(result.checks)
+            if lines:
+                sections.append([f"{lines[0]} of {name}", *lines[1:]])
+        notes = dict.fromkeys(note for result in self.results.values() for note in result.info.warnings)
+        sections.append(wrapped(list(notes), "note: "))
+        return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(self.text())}</pre>"
+
+    # ------------------------------------------------------------------ keeping
+    def write(self, folder: str | Path, figures: bool = True) -> Path:
+        """Write the result folder, all or nothing. Raises FileExistsError when something else is there."""
+        target = Path(folder)
+        write_folder(target, lambda part: self._fill(part, figures))
+        return target
+
+    def _fill(self, part: Path, figures: bool) -> None:
+        self.table.to_parquet(part / "comparison.parquet", index=False)
+        if figures:
+            from netsim.measure.figures_compare import comparison_plots
+
+            (part / "figures").mkdir()
+            for name, plot in comparison_plots(self.table):
+                (part / "figures" / f"{name}.png").write_bytes(plot.png())
+        for name, result in self.results.items():
+            result.write(part / name, figures=figures)
+        text = json.dumps(self.manifest(), indent=2, ensure_ascii=False)
+        (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    def manifest(self) -> dict[str, Any]:
+        """The contents of `run.json`."""
+        return {
+            "schemaVersion": SCHEMA_VERSION,
+            "kind": "ComparisonResult",
+            "name": self.name,
+            "fingerprint": self.fingerprint,
+            "variants": {name: result.fingerprint for name, result in self.results.items()},
+        }

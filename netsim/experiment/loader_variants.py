@@ -1,0 +1,159 @@
+"""Variants: the same experiment with some fields set otherwise, each checked as if it had been written out.
+
+Called by: `loader`. A variant's `set` maps field paths to values: `load[shop].rate: 100/s`, `duration: 10s`, and with
+`cluster.` in front fields of the topology's Cluster, `cluster.networking.kubeProxyMode: ipvs`. Entries of lists go by
+their number or by their name. The changes are made to what the files say, before anything is checked; whatever is wrong
+then is reported where the variant sets the field.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from netsim.experiment.errors import PathItem, SpecError
+from netsim.experiment.loader_files import File
+from netsim.experiment.rules_place import Path, Place
+from netsim.experiment.spec_experiment import Variant
+from netsim.experiment.yaml_tree import Document
+
+CLUSTER: Final = "cluster."
+# Fields that say what the experiment is; another value would make it another experiment.
+_FIXED: Final = ("topology", "variants")
+
+
+class FieldPathError(ValueError):
+    """A field path that leads nowhere; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What a variant sets, by field path: of the Cluster's spec, and of the experiment's."""
+
+    cluster: Mapping[str, Any]
+    experiment: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> "Changes":
+        """Sort the entries of `set` by what they are about."""
+        return cls(
+            {key.removeprefix(CLUSTER): value for key, value in settings.items() if key.startswith(CLUSTER)},
+            {key: value for key, value in settings.items() if not key.startswith(CLUSTER)},
+        )
+
+
+def field_path(text: str) -> Iterator[PathItem]:
+    """The keys and list entries of `load[shop].rate`: "load", then 0 or the entry's name in brackets, "rate".
+
+    Raises FieldPathError."""
+    for part in text.split("."):
+        name, *entries = part.split("[")
+        if not name or any(not entry.endswith("]") or not entry[:-1] for entry in entries):
+            raise FieldPathError(f'"{text}" is no field path: write for example load[0].rate')
+        yield name
+        for entry in entries:
+            yield int(entry[:-1]) if entry[:-1].isdigit() else f"[{entry[:-1]}]"
+
+
+def with_field(spec: Any, path: list[PathItem], value: Any) -> Any:
+    """A copy of plain data with the value at a path; what is not on the path is shared. Raises FieldPathError."""
+    if not path:
+        return value
+    head, rest = path[0], path[1:]
+    if isinstance(head, str) and not head.startswith("["):
+        if not isinstance(spec, dict):
+            raise FieldPathError(f'there is no field "{head}": the value before it is no mapping')
+        return {**spec, head: with_field(spec.get(head, {}), rest, value)}
+    if not isinstance(spec, list):
+        raise FieldPathError(f"there is no entry {head}: the value before it is no list")
+    index = _entry(spec, head)
+    return [with_field(item, rest, value) if at == index else item for at, item in enumerate(spec)]
+
+
+def _entry(items: list[Any], wanted: PathItem) -> int:
+    """The number of a list's entry that is given by number or as `[name]`."""
+    if isinstance(wanted, int):
+        if wanted < len(items):
+            return wanted
+        raise FieldPathError(f"there is no entry [{wanted}]: the list has {len(items)}")
+    names = [str(item.get("name", "")) if isinstance(item, dict) else "" for item in items]
+    if wanted[1:-1] in names:
+        return names.index(wanted[1:-1])
+    known = ", ".join(name for name in names if name) or "none have names"
+    raise FieldPathError(f'no entry is called "{wanted[1:-1]}" (there: {known})')
+
+
+def changed(file: File, settings: Mapping[str, Any], failed: Callable[[str, str], None]) -> File:
+    """The file with fields set in the `spec` of its first document; `failed(path, why)` for what cannot be set."""
+    if not settings or not file.documents:
+        return file
+    first = file.documents[0]
+    spec = first.data.get("spec", {})
+    for text, value in settings.items():
+        try:
+            spec = with_field(spec, list(field_path(text)), value)
+        except FieldPathError as error:
+            failed(text, str(error))
+    document = Document({**first.data, "spec": spec}, first.node, first.flaws)
+    return File(file.path, file.name, [document, *file.documents[1:]], file.whole)
+
+
+def without_variants(file: File) -> File:
+    """The experiment file as if it had no variants, so that one of them can be checked by itself."""
+    first = file.documents[0]
+    spec = {key: value for key, value in first.data["spec"].items() if key != "variants"}
+    document = Document({**first.data, "spec": spec}, first.node, first.flaws)
+    return File(file.path, file.name, [document], file.whole)
+
+
+def sound_variants(variants: tuple[Variant, ...], place: Place) -> Iterator[tuple[int, Variant]]:
+    """The variants with their numbers, but for those that set what none may set; names are unique."""
+    seen: dict[str, int] = {}
+    for index, variant in enumerate(variants):
+        path: Path = ("variants", index)
+        first = seen.setdefault(variant.name, index)
+        if first != index:
+            place.error(
+                (*path, "name"), f'"{variant.name}" is also the name of variants[{first}]: choose another'
+            )
+        fixed = [key for key in variant.set if key.split(".")[0].split("[")[0] in _FIXED]
+        for key in fixed:
+            place.error((*path, "set", key), f"a variant cannot set {key}", key=True)
+        if not fixed:
+            yield index, variant
+
+
+def relocate(errors: list[SpecError], variant: Variant, index: int, place: Place) -> None:
+    """Report what is wrong with a variant where it sets the field that is complained about, or at its beginning."""
+    problems: dict[tuple[Path, str], None] = {}
+    for error in errors:
+        key = _setting(error, variant)
+        where: Path = ("variants", index, "set", key) if key else ("variants", index)
+        about = "" if key and _anonymous(_plain(key)) == _anonymous(_plain(error.path)) else f"{error.path}: "
+        problems[where, f"{about}{error.message}"] = None
+    for where, message in problems:
+        place.error(where, message)
+
+
+def _setting(error: SpecError, variant: Variant) -> str:
+    """The entry of `set` that an error is about: the longest path that begins the error's, or is begun by it; failing
+    that, one that differs in the names of list entries only."""
+    about = _plain(error.path)
+    found = [key for key in variant.set if _related(_plain(key), about)] or [
+        key for key in variant.set if _related(_anonymous(_plain(key)), _anonymous(about))
+    ]
+    return max(found, key=len, default=next(iter(variant.set)) if len(variant.set) == 1 else "")
+
+
+def _related(one: str, other: str) -> bool:
+    return (
+        one == other or one.startswith((f"{other}.", f"{other}[")) or other.startswith((f"{one}.", f"{one}["))
+    )
+
+
+def _anonymous(path: str) -> str:
+    return re.sub(r"\[[^]]*\]", "[]", path)
+
+
+def _plain(path: str) -> str:
+    return path.removeprefix("spec.").removeprefix(CLUSTER)
