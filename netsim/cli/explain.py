@@ -28,6 +28,10 @@ def explain(
     ],
     seed: Annotated[int, typer.Option(help="Which of the possible runs.", min=0)] = 1,
     timeout: Annotated[str, typer.Option(help="How long the client waits.")] = "5s",
+    header: Annotated[
+        list[str] | None,
+        typer.Option("--header", "-H", help='A header of the request, such as "Host: shop.example.com".'),
+    ] = None,
     arp: Annotated[bool, typer.Option(help="Show ARP frames too.")] = False,
     output: Annotated[Form, typer.Option("--output", "-o", help="How to print the journey.")] = Form.TEXT,
 ) -> int:
@@ -41,9 +45,19 @@ def explain(
     topology = loaded.topology if isinstance(loaded, ExperimentBundle) else loaded
     try:
         cluster = Cluster(topology, seed)
-        explained = cluster.explain(source, target, timeout_ns=parse_duration(timeout), arp=arp)
+        headers = dict(_header(text) for text in header or ())
+        timeout_ns = parse_duration(timeout)
+        explained = cluster.explain(source, target, timeout_ns, arp, headers)
     except (LookupError, ValueError) as error:
         print(f"netsim explain: {error.args[0]}", file=sys.stderr)
         return 2
     print(explained.journey.mermaid() if output is Form.MERMAID else explained.text(), end="")
     return 0
+
+
+def _header(text: str) -> tuple[str, str]:
+    """`Name: value`. Raises ValueError with what to write instead."""
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise ValueError(f'"{text}" is no header: write "Name: value"')
+    return name.strip(), value.strip()

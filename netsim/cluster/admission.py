@@ -6,15 +6,34 @@ apiserver/pkg/storage/names (suffixes of generated names), pkg/apis/core/v1/defa
 """
 
 import hashlib
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any, Final
 
-from netsim.cluster.ipam import NodePorts, ServiceAddresses
-from netsim.cluster.objects import ApiObject, Pod, Service, ServicePort, Toleration, evolve
+from netsim.cluster.errors import InvalidError
+from netsim.cluster.ipam import HEALTH, NodePorts, ServiceAddresses
+from netsim.cluster.objects import (
+    ApiObject,
+    Endpoints,
+    EndpointSlice,
+    Ingress,
+    IngressClass,
+    Pod,
+    Service,
+    ServicePort,
+    Toleration,
+    evolve,
+)
+from netsim.cluster.validation.allocation import failed_health_port
+from netsim.cluster.validation.endpoints import validate_endpoints, validate_slice
+from netsim.cluster.validation.field import FieldError, Path, invalid, refusal
+from netsim.cluster.validation.ingress import validate_class, validate_ingress
+from netsim.cluster.validation.service import validate_service, validate_service_update
 from netsim.engine import Engine
 
 NOT_READY: Final = "node.kubernetes.io/not-ready"
 UNREACHABLE: Final = "node.kubernetes.io/unreachable"
+MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
 
 # k8s.io/apimachinery/pkg/util/rand: no vowels and no digits that make words.
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -39,11 +58,21 @@ class Admission:
     def complete(self, new: ApiObject, version: int) -> ApiObject:
         """A new object with everything that the server fills in. Raises InvalidError."""
         new = self._metadata(new, version)
+        refuse(new, validate(new))
         if isinstance(new, Pod):
             return self._tolerations(new)
         if isinstance(new, Service):
-            return self._service(new)
+            try:
+                return self._service(new)
+            except InvalidError:
+                self._give_back(_owner(new))
+                raise
         return new
+
+    def _give_back(self, owner: str) -> None:
+        """A Service is refused: so is what was allocated to it already."""
+        self.addresses.release_of(owner)
+        self.node_ports.release_of(owner)
 
     def _metadata(self, new: ApiObject, version: int) -> ApiObject:
         meta = new.metadata
@@ -73,11 +102,14 @@ class Admission:
         spec = service.spec
         if spec.type == "ExternalName":
             return service
-        owner = f"Service {service.metadata.namespace}/{service.metadata.name}"
+        owner = _owner(service)
         changes: dict[str, Any] = {}
         address = spec.clusterIP or (spec.clusterIPs[0] if spec.clusterIPs else "")
         if address not in ("", "None"):
-            self.addresses.claim(address, owner)
+            try:
+                self.addresses.claim(address, owner)
+            except InvalidError as error:
+                refuse(service, [invalid(("spec", "clusterIPs"), (address,), str(error))])
         elif address == "":
             address = self.addresses.allocate(owner, self._engine.stream(f"clusterip/{owner}"))
         changes["clusterIP"] = address
@@ -87,17 +119,17 @@ class Admission:
             changes["externalTrafficPolicy"] = spec.externalTrafficPolicy or "Cluster"
             changes["ports"] = self._node_ports(service, owner)
         if changes.get("externalTrafficPolicy") == "Local" and spec.type == "LoadBalancer":
-            changes["healthCheckNodePort"] = self._health_port(spec.healthCheckNodePort, owner)
+            changes["healthCheckNodePort"] = self._health_port(service, owner)
         return service.model_copy(update={"spec": spec.model_copy(update=changes)})
 
     def _node_ports(self, service: Service, owner: str) -> tuple[ServicePort, ...]:
         spec = service.spec
         if spec.type == "LoadBalancer" and spec.allocateLoadBalancerNodePorts is False:
             return spec.ports
-        ports = []
+        ports: list[ServicePort] = []
         for port in spec.ports:
             if port.nodePort:
-                self.node_ports.claim(port.nodePort, port.protocol, owner)
+                self._claim(service, port, ("spec", "ports", len(ports), "nodePort"), owner)
                 ports.append(port)
                 continue
             random = self._engine.stream(f"nodeport/{owner}")
@@ -105,11 +137,22 @@ class Admission:
             ports.append(evolve(port, nodePort=number))
         return tuple(ports)
 
-    def _health_port(self, wanted: int, owner: str) -> int:
-        if wanted:
-            self.node_ports.claim(wanted, "TCP", owner)
-            return wanted
-        return self.node_ports.allocate("TCP", owner, self._engine.stream(f"nodeport/{owner}"))
+    def _claim(self, service: Service, port: ServicePort, path: Path, owner: str) -> None:
+        try:
+            self.node_ports.claim(port.nodePort, port.protocol, owner)
+        except InvalidError as error:
+            refuse(service, [invalid(path, port.nodePort, str(error))])
+
+    def _health_port(self, service: Service, owner: str) -> int:
+        wanted = service.spec.healthCheckNodePort
+        if not wanted:
+            return self.node_ports.allocate(HEALTH, owner, self._engine.stream(f"nodeport/{owner}"))
+        try:
+            self.node_ports.claim(wanted, HEALTH, owner)
+        except InvalidError as error:
+            detail = failed_health_port(wanted, str(error))
+            refuse(service, [invalid(("spec", "healthCheckNodePort"), wanted, detail)])
+        return wanted
 
     def released(self, old: ApiObject) -> None:
         """An object is gone: give back what it held."""
@@ -121,7 +164,43 @@ class Admission:
             if port.nodePort:
                 self.node_ports.release(port.nodePort, port.protocol)
         if old.spec.healthCheckNodePort:
-            self.node_ports.release(old.spec.healthCheckNodePort, "TCP")
+            self.node_ports.release(old.spec.healthCheckNodePort, HEALTH)
+
+
+def _owner(service: Service) -> str:
+    return f"Service {service.metadata.namespace}/{service.metadata.name}"
+
+
+_Check = Callable[[Any], list[FieldError]]
+_CHECKS: Final[Mapping[type[ApiObject], _Check]] = {
+    Service: validate_service,
+    EndpointSlice: validate_slice,
+    Endpoints: validate_endpoints,
+    Ingress: validate_ingress,
+    IngressClass: validate_class,
+}
+
+
+def validate(new: ApiObject) -> list[FieldError]:
+    """What is wrong with a new object by itself. Slices that a controller writes are as they should be."""
+    check = _CHECKS.get(type(new))
+    if check is None or MANAGED_BY in new.metadata.labels:
+        return []
+    return check(new)
+
+
+def check_change(old: ApiObject, new: ApiObject) -> None:
+    """A changed object against what it was. Raises InvalidError."""
+    if isinstance(old, Service) and isinstance(new, Service) and old.spec != new.spec:
+        refuse(new, validate_service_update(old, new))
+    elif isinstance(new, Ingress) and isinstance(old, Ingress) and old.spec != new.spec:
+        refuse(new, validate_ingress(new))
+
+
+def refuse(item: ApiObject, errors: list[FieldError]) -> None:
+    """Raises InvalidError, as the API server words it, if there are errors."""
+    if errors:
+        raise InvalidError(refusal(item.kind, item.metadata.name, errors))
 
 
 def _covers(toleration: Toleration, key: str) -> bool:

@@ -12,7 +12,7 @@ Simplified: no finalizers, no field managers, no authentication, no etcd: a comm
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, cast, overload
 
-from netsim.cluster.admission import Admission
+from netsim.cluster.admission import Admission, check_change
 from netsim.cluster.errors import AlreadyExistsError, ConflictError, InvalidError, NotFoundError
 from netsim.cluster.ipam import NodePorts
 from netsim.cluster.objects import ApiObject, LabelSelector, Pod, evolve, matches_labels
@@ -84,8 +84,11 @@ class ApiServer:
     # ------------------------------------------------------------------------------------------------ writing
     def create(self, new: T) -> T:
         """Store a new object and return it completed. Raises AlreadyExistsError, InvalidError."""
-        completed = cast("T", self.admission.complete(new, self._version + 1))
         store = self._objects.setdefault(new.kind, {})
+        namespace = new.metadata.namespace or ("default" if new.NAMESPACED else "")
+        if (namespace, new.metadata.name) in store:  # before anything is allocated
+            raise AlreadyExistsError(f"{_path(store[namespace, new.metadata.name])} already exists")
+        completed = cast("T", self.admission.complete(new, self._version + 1))
         if not completed.metadata.name:
             raise InvalidError(f"{new.kind} needs a metadata.name or metadata.generateName")
         if completed.key in store:
@@ -96,7 +99,8 @@ class ApiServer:
         return completed
 
     def update(self, changed: T) -> T:
-        """Replace an object. Raises NotFoundError, and ConflictError when `changed` was made from an old version.
+        """Replace an object. Raises NotFoundError, InvalidError, and ConflictError when `changed` was made from an old
+        version.
 
         A `resourceVersion` of 0 means: whatever is stored.
         """
@@ -185,6 +189,7 @@ class ApiServer:
         return current
 
     def _replace(self, current: T, changed: T) -> T:
+        check_change(current, changed)
         self._version += 1
         meta: dict[str, Any] = {"resourceVersion": self._version}
         if getattr(changed, "spec", None) != getattr(current, "spec", None):

@@ -280,7 +280,13 @@ def _applied(stored: ApiObject, given: ApiObject) -> ApiObject:
 
 def _keep_allocated(stored: Service, given: Service) -> Any:
     old, new = stored.spec, given.spec
-    numbers = {(port.port, port.protocol): port.nodePort for port in old.ports}
+    if new.type == "ExternalName":
+        return new
+    outside = new.type in ("NodePort", "LoadBalancer")
+    watched = (
+        new.type == "LoadBalancer" and (new.externalTrafficPolicy or old.externalTrafficPolicy) == "Local"
+    )
+    numbers = {(port.port, port.protocol): port.nodePort for port in old.ports if outside}
     ports = tuple(
         port if port.nodePort else evolve(port, nodePort=numbers.get((port.port, port.protocol), 0))
         for port in new.ports
@@ -290,7 +296,7 @@ def _keep_allocated(stored: Service, given: Service) -> Any:
         clusterIP=new.clusterIP or old.clusterIP,
         clusterIPs=new.clusterIPs or old.clusterIPs,
         ipFamilies=new.ipFamilies or old.ipFamilies,
-        externalTrafficPolicy=new.externalTrafficPolicy or old.externalTrafficPolicy,
-        healthCheckNodePort=new.healthCheckNodePort or old.healthCheckNodePort,
+        externalTrafficPolicy=new.externalTrafficPolicy or (old.externalTrafficPolicy if outside else ""),
+        healthCheckNodePort=new.healthCheckNodePort or (old.healthCheckNodePort if watched else 0),
         ports=ports,
     )

@@ -10,7 +10,16 @@ from random import Random
 from typing import Final
 
 from netsim.cluster.errors import InvalidError
+from netsim.cluster.validation.allocation import (
+    ADDRESS_ALLOCATED,
+    PORT_ALLOCATED,
+    address_not_in_range,
+    failed_address,
+    port_not_in_range,
+)
 from netsim.wire.addr import Prefix, ip, ip_text
+
+HEALTH: Final = "healthCheckNodePort"
 
 # pkg/registry/core/service/ipallocator/cidr.go: min(max(16, size/16), 256); portallocator: min(max(16, size/32), 128).
 _MIN_BAND: Final = 16
@@ -77,11 +86,9 @@ class ServiceAddresses:
         """Take the address that a manifest asks for. Raises InvalidError outside the range or when it is taken."""
         value = ip(address)
         if not self.prefix.contains(value):
-            raise InvalidError(
-                f"clusterIP {address} of {owner} is not within the service subnet {self.prefix}"
-            )
+            raise InvalidError(failed_address(address, address_not_in_range(address, str(self.prefix))))
         if self._used.get(value, owner) != owner:
-            raise InvalidError(f"clusterIP {address} of {owner} is already allocated to {self._used[value]}")
+            raise InvalidError(failed_address(address, ADDRESS_ALLOCATED))
         self._used[value] = owner
 
     def allocate(self, owner: str, random: Random) -> str:
@@ -108,23 +115,30 @@ class ServiceAddresses:
         """The Service is gone."""
         self._used.pop(ip(address), None)
 
+    def release_of(self, owner: str) -> None:
+        """Everything that a Service has."""
+        self._used = {address: holder for address, holder in self._used.items() if holder != owner}
+
 
 class NodePorts:
-    """The node ports of Services, 30000-32767 unless configured (--service-node-port-range)."""
+    """The node ports of Services, 30000-32767 unless configured (--service-node-port-range).
+
+    A number belongs to one Service, whatever the protocol; only ports of the same Service share one, with different
+    protocols (initNodePorts in alloc.go). HEALTH stands for a healthCheckNodePort, which shares with nobody."""
 
     def __init__(self, low: int = 30000, high: int = 32767) -> None:
         self.low, self.high = low, high
-        self._used: dict[tuple[int, str], str] = {}
+        self._used: dict[int, dict[str, str]] = {}
 
     def claim(self, port: int, protocol: str, owner: str) -> None:
         """Take the port that a manifest asks for. Raises InvalidError outside the range or when it is taken."""
         if not self.low <= port <= self.high:
-            raise InvalidError(f"nodePort {port} of {owner} is not in the range {self.low}-{self.high}")
-        if self._used.get((port, protocol), owner) != owner:
-            raise InvalidError(
-                f"nodePort {port}/{protocol} of {owner} is taken by {self._used[port, protocol]}"
-            )
-        self._used[port, protocol] = owner
+            raise InvalidError(port_not_in_range(self.low, self.high))
+        holders = self._used.get(port, {})
+        alone = HEALTH in (protocol, *holders)
+        if holders and (alone or protocol in holders or owner not in holders.values()):
+            raise InvalidError(PORT_ALLOCATED)
+        self._used.setdefault(port, {})[protocol] = owner
 
     def allocate(self, protocol: str, owner: str, random: Random) -> int:
         """A free port. Raises InvalidError when there is none."""
@@ -132,11 +146,21 @@ class NodePorts:
         start = random.randrange(self.low + band, self.high + 1)
         dynamic = self.low + band
         for port in chain(range(start, self.high + 1), range(dynamic, start), range(self.low, dynamic)):
-            if (port, protocol) not in self._used:
-                self._used[port, protocol] = owner
+            if port not in self._used:
+                self._used[port] = {protocol: owner}
                 return port
         raise InvalidError(f"no free node port in {self.low}-{self.high} for {owner}")
 
     def release(self, port: int, protocol: str) -> None:
         """The Service is gone."""
-        self._used.pop((port, protocol), None)
+        holders = self._used.get(port, {})
+        holders.pop(protocol, None)
+        if not holders:
+            self._used.pop(port, None)
+
+    def release_of(self, owner: str) -> None:
+        """Everything that a Service has."""
+        for port, protocol in [
+            (p, proto) for p, held in self._used.items() for proto, who in held.items() if who == owner
+        ]:
+            self.release(port, protocol)

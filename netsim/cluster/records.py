@@ -30,6 +30,8 @@ class ClusterEvent:
     - EndpointSliceUpdated (committed; detail service, added, removed, ready: comma-separated addresses);
     - EndpointSliceSeen (the watch of kube-proxy on `node` delivered it; detail services);
     - RulesSynced (kube-proxy on `node` finished; detail services, cost_ns, started_ns, full, waited_ns);
+    - BackendsSynced (a worker of an ingress controller took over endpoints; `node` is the worker; detail service,
+      ready);
     - PodScheduled, PodCreated, ContainerStarted, PodTerminating, PodDeleted, PodEvicted, NodeTainted...
     """
 

@@ -141,6 +141,11 @@ class Watch:
         log.watches.append(self)
         log.park(self)
 
+    @property
+    def current(self) -> bool:
+        """Whether everything that was committed has arrived."""
+        return self.position == self._log.end
+
     def start_frame(self, committed_ns: int, not_before_ns: int = 0) -> None:
         """A change is waiting: draw the delay of the frame that will bring it."""
         if not self.connected:

@@ -15,18 +15,27 @@ if TYPE_CHECKING:
 
 
 class Analysis:
-    """Requests and events (see `measure.frames`) and what follows from them."""
+    """Requests and events (see `measure.frames`) and what follows from them. `proxied` is what ingress controllers
+    asked of endpoints (`measure.proxied`): it counts for load splits, not for failovers."""
 
-    def __init__(self, requests: "pd.DataFrame", events: "pd.DataFrame") -> None:
+    def __init__(
+        self, requests: "pd.DataFrame", events: "pd.DataFrame", proxied: "pd.DataFrame | None" = None
+    ) -> None:
         self.requests = requests
         self.events = events
+        self.proxied = requests.iloc[:0] if proxied is None else proxied
         self._splits: dict[str, LoadSplit] = {}
         self._failover: tuple[pd.DataFrame, pd.DataFrame] | None = None
 
     @property
-    def services(self) -> tuple[str, ...]:
-        """The Services that requests were made to, sorted."""
+    def asked(self) -> tuple[str, ...]:
+        """The Services that clients made requests to, sorted."""
         return tuple(sorted(set(self.requests["service"].unique()) - {""}))
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Those, and the ones behind ingress controllers."""
+        return tuple(sorted({*self.asked, *self.proxied["service"].unique()} - {""}))
 
     def service(self, name: str = "") -> str:
         """The full name of a Service; without a name that of the only one. KeyError naming those there are."""
@@ -34,14 +43,28 @@ class Analysis:
             return self.services[0]
         return find_service(name, self.services)
 
+    def service_asked(self, name: str = "") -> str:
+        """The same among the Services that clients made requests to."""
+        if not name and len(self.asked) == 1:
+            return self.asked[0]
+        return find_service(name, self.asked)
+
     def load_split(self, service: str = "") -> "LoadSplit":
         """How a Service's load was spread. KeyError for a Service without requests."""
         from netsim.measure.split import load_split
 
         name = self.service(service)
         if name not in self._splits:
-            self._splits[name] = load_split(self.requests, self.events, name)
+            self._splits[name] = load_split(self._choices(name), self.events, name)
         return self._splits[name]
+
+    def _choices(self, service: str) -> "pd.DataFrame":
+        """Requests of clients to a Service, and those that controllers passed on to it."""
+        import pandas as pd
+
+        both = [table[table["service"] == service] for table in (self.requests, self.proxied)]
+        filled = [table for table in both if not table.empty]
+        return pd.concat(filled, ignore_index=True) if len(filled) > 1 else (filled or both)[0]
 
     @property
     def failover_tables(self) -> "tuple[pd.DataFrame, pd.DataFrame]":
@@ -56,7 +79,7 @@ class Analysis:
         """What the faults did to a Service. KeyError for a Service without requests."""
         from netsim.measure.summary import Failover
 
-        name = self.service(service)
+        name = self.service_asked(service)
         outages, nodes = self.failover_tables
         mine, by_node = outages[outages["service"] == name], nodes[nodes["service"] == name]
         return Failover(name, mine.reset_index(drop=True), by_node.reset_index(drop=True))
@@ -66,7 +89,11 @@ class Analysis:
 
         Events before it stay: they tell which endpoints there were.
         """
-        r, e = self.requests, self.events
+        r, e, p = self.requests, self.events, self.proxied
         inside = (e["t_ns"] >= start_ns) & (e["t_ns"] < end_ns)
         kept = e[inside | (e["reason"] != "FaultInjected")]
-        return Analysis(r[(r["t_ns"] >= start_ns) & (r["t_ns"] < end_ns)], kept)
+        return Analysis(
+            r[(r["t_ns"] >= start_ns) & (r["t_ns"] < end_ns)],
+            kept,
+            p[(p["t_ns"] >= start_ns) & (p["t_ns"] < end_ns)],
+        )

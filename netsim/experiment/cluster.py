@@ -22,6 +22,7 @@ from netsim.cluster.dns.resolvconf import ResolvConf, pod_resolv_conf
 from netsim.cluster.objects import Pod
 from netsim.cluster.timing import Timing
 from netsim.engine import MS, Engine, S, parse_duration
+from netsim.experiment.addon_ingress import publish_hosts
 from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
 from netsim.experiment.fillers import fillers
 from netsim.fabric.capture import Capture
@@ -79,6 +80,8 @@ class Cluster:
             self.engine, timing, nodes, outside, self.spec.networking.serviceSubnet
         )
         dns.connect(self.control_plane.api, timing, self.fabric)
+        self.containers.ingress.connect(self.control_plane.api, timing)
+        publish_hosts(self.control_plane.api, self.fabric)
         self._resolvers: dict[str, Resolver] = {}
         self.epoch_ns = 0
         self._started = False
@@ -131,15 +134,20 @@ class Cluster:
 
         Raises LookupError naming what is missing when that takes more than ten simulated minutes."""
         self.start()
-        while not self.control_plane.settled():
+        while not self._quiet():
             if self.engine.now > _SETTLE_LIMIT_NS:
-                reasons = "; ".join(self.control_plane.unsettled()[:5])
+                found = [*self.control_plane.unsettled(), *self.containers.ingress.unsettled()]
+                reasons = "; ".join(found[:5])
                 raise LookupError(f"the cluster does not come up: {reasons}")
             self.engine.run(self.engine.now + _SETTLE_STEP_NS)
         self.epoch_ns = -(-self.engine.now // S) * S
         if self.epoch_ns > self.engine.now:
             self.engine.run(self.epoch_ns)
         return self.epoch_ns
+
+    def _quiet(self) -> bool:
+        ingress = next(self.containers.ingress.unsettled(), None)
+        return ingress is None and self.control_plane.settled()
 
     def run(self, duration: str | int) -> "Cluster":
         """Let time pass: a duration such as "10s", or nanoseconds."""
@@ -248,12 +256,20 @@ class Cluster:
 
         return write_pcapng(capture, path, self.names(), self.epoch_ns)
 
-    def explain(self, source: str, target: str, timeout_ns: int = 5 * S, arp: bool = False) -> "Explained":
-        """Follow one request (`http://...`) or ping (`ping://NAME`) from a host, packet by packet."""
+    def explain(
+        self,
+        source: str,
+        target: str,
+        timeout_ns: int = 5 * S,
+        arp: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> "Explained":
+        """Follow one request (`http://...`, with these headers) or ping (`ping://NAME`) from a host, packet by packet;
+        behind an ingress controller also what it asks the endpoint."""
         from netsim.experiment.explain import explain
 
         self._settled()
-        return explain(self, source, target, timeout_ns, arp)
+        return explain(self, source, target, timeout_ns, arp, headers or {})
 
     def follow(self, subscriber: "Callable[[Step], None]") -> "Callable[[], None]":
         """Tell every step of every packet in every namespace that there is, from now on (slow: nothing is

@@ -1,10 +1,11 @@
 """Explaining one request: follow every packet that it causes, and say how it ended.
 
 Called by `netsim explain` and `Cluster.explain`. Only packets that begin at or answer the client's request
-are kept: its DNS lookups, its connection, and ICMP errors about them; probes and other traffic go on but are
-left out.
+are kept: its DNS lookups, its connection, what an ingress controller asks on its behalf, and ICMP errors about them;
+probes and other traffic go on but are left out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,9 @@ from netsim.engine import MS, format_duration
 from netsim.experiment.spec_select import parse_url
 from netsim.kernel.journey import Step
 from netsim.measure.journey import Journey
+from netsim.wire.addr import ip
 from netsim.workload.http_client import ClientSpec, HttpClient
+from netsim.workload.ingress.records import ProxiedRequest
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
@@ -48,25 +51,59 @@ class Explained:
         return self.text()
 
 
-def explain(cluster: "Cluster", source: str, target: str, timeout_ns: int, arp: bool) -> Explained:
+def explain(
+    cluster: "Cluster",
+    source: str,
+    target: str,
+    timeout_ns: int,
+    arp: bool,
+    headers: Mapping[str, str],
+) -> Explained:
     """Ask, follow, and tell. Raises LookupError for an unknown source, ValueError for a target that is no URL."""
     host = cluster.host(source)
     steps: list[Step] = []
     started_ns = cluster.engine.now
-    answered = _ping if target.startswith(_PING) else _get
+    proxied: list[ProxiedRequest] = []
     stop = cluster.follow(steps.append)
+    end_log = cluster.engine.bus.subscribe(ProxiedRequest, proxied.append)
     try:
-        outcome = answered(cluster, host, target, timeout_ns)
+        if target.startswith(_PING):
+            outcome = _ping(cluster, host, target, timeout_ns)
+        else:
+            outcome = _get(cluster, host, target, timeout_ns, headers)
     finally:
         stop()
-    mine = _of_client(steps, host.address)
+        end_log()
+    mine = _of_client(steps, host.address, _behind(proxied, steps, host.address))
     journey = Journey(mine, started_ns, cluster.names(), arp)
     return Explained(f"{source} asks {target}", outcome, journey)
 
 
-def _of_client(steps: list[Step], client: bytes) -> list[Step]:
-    """Steps of packets that ever had the client's address."""
-    uids = {step.uid for step in steps if client in (step.flow.src, step.flow.dst)}
+_Ends = frozenset[tuple[bytes, int]]
+
+
+def _behind(proxied: "list[ProxiedRequest]", steps: list[Step], client: bytes) -> _Ends:
+    """The sockets from which an ingress controller passed the client's requests on. The controller knows a client by
+    the address that it sees, which may be a node's: then the client's packets had that address too."""
+    seen = {step.uid for step in steps if client in (step.flow.src, step.flow.dst)}
+    clients = {(s.flow.src, s.flow.sport) for s in steps if s.uid in seen}
+    ends: list[tuple[bytes, int]] = []
+    for record in proxied:
+        address, _, port = record.client.rpartition(":")
+        if (ip(address.strip("[]")), int(port)) in clients:
+            ends += [(ip(record.address), entry.port) for entry in record.tries]
+    return frozenset(ends)
+
+
+def _of_client(steps: list[Step], client: bytes, behind: _Ends) -> list[Step]:
+    """Steps of packets that ever had the client's address, or belong to a connection made on its behalf."""
+    uids = {
+        step.uid
+        for step in steps
+        if client in (step.flow.src, step.flow.dst)
+        or (step.flow.src, step.flow.sport) in behind
+        or (step.flow.dst, step.flow.dport) in behind
+    }
     return [step for step in steps if step.uid in uids]
 
 
@@ -77,11 +114,10 @@ def _run_until(cluster: "Cluster", done: list[object], timeout_ns: int) -> None:
     cluster.engine.run(cluster.engine.now + _AFTER_NS)
 
 
-def _get(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
+def _get(cluster: "Cluster", host: "Host", target: str, timeout_ns: int, headers: Mapping[str, str]) -> str:
     url = parse_url(target)
-    client = HttpClient(
-        host, ClientSpec(url.host, url.port, url.path, timeout_ns=timeout_ns), cluster.resolver_of(host)
-    )
+    spec = ClientSpec(url.host, url.port, url.path, timeout_ns=timeout_ns, headers=tuple(headers.items()))
+    client = HttpClient(host, spec, cluster.resolver_of(host))
     done: list[HttpExchange] = []
     client.request(lambda exchange, _now: done.append(exchange), cluster.engine.now)
     _run_until(cluster, done, timeout_ns + MS)  # type: ignore[arg-type]

@@ -15,7 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from netsim.cluster.objects import ApiObject, Node, Service
+from netsim.cluster.objects import ApiObject, Ingress, Node, Service
+from netsim.experiment.addon_ingress import ingress_addon
 from netsim.experiment.errors import Problems, SpecErrors, shown
 from netsim.experiment.loader_cluster import cluster_of
 from netsim.experiment.loader_experiment import Experiment, experiment_of
@@ -31,9 +32,10 @@ from netsim.experiment.loader_variants import (
 )
 from netsim.experiment.rules_cluster import check_cluster
 from netsim.experiment.rules_experiment import check_experiment
+from netsim.experiment.rules_ingress import check_ingresses
 from netsim.experiment.rules_names import Directory
 from netsim.experiment.rules_place import Loaded, Place
-from netsim.experiment.rules_services import check_services
+from netsim.experiment.rules_services import check_addons, check_services
 from netsim.experiment.rules_topology import check_nodes, check_objects, collect_templates, missing_namespaces
 from netsim.experiment.spec_cluster import ClusterSpec
 from netsim.experiment.spec_experiment import ExperimentSpec, Variant
@@ -87,6 +89,7 @@ class _Draft:
     spec: ClusterSpec | None = None
     directory: Directory | None = None
     loaded: list[Loaded] = field(default_factory=list)
+    addons: list[ApiObject] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
     documents: list[BaseModel] = field(default_factory=list)
 
@@ -149,26 +152,39 @@ def _draft(file: File, problems: Problems) -> _Draft:
         for document in other.documents:
             reader.read(document, other.name)
     draft.loaded = reader.loaded
+    if draft.spec is not None:
+        draft.addons, note = ingress_addon(draft.spec, draft.loaded)
+        problems.notes += [note] if note else []
     if cluster is not None and all(other.whole for other in files):
-        _cross_checks(draft, cluster.spec, reader, cluster.unsure)
+        _cross_checks(draft, cluster.spec, cluster.place, reader, cluster.unsure)
     return draft
 
 
-def _cross_checks(draft: _Draft, spec: ClusterSpec, reader: ManifestReader, unsure: frozenset[str]) -> None:
-    templates = collect_templates(draft.loaded, spec)
+def _cross_checks(
+    draft: _Draft, spec: ClusterSpec, cluster: Place, reader: ManifestReader, unsure: frozenset[str]
+) -> None:
+    templates = collect_templates(draft.loaded, spec, draft.addons)
     for template in reader.broken_templates:
         templates.add(template)
     services: dict[tuple[str, str], Service | None] = dict.fromkeys(reader.broken_services)
     services.update({("default", "kubernetes"): None, ("kube-system", "kube-dns"): None})
-    services.update(
-        {entry.object.key: entry.object for entry in draft.loaded if isinstance(entry.object, Service)}
-    )
+    objects = [*draft.addons, *(entry.object for entry in draft.loaded)]
+    services.update({item.key: item for item in objects if isinstance(item, Service)})
     if "networking" not in unsure:
-        check_services(draft.loaded, templates, spec.networking.serviceSubnet)
+        claims = check_services(draft.loaded, templates, spec)
+        check_addons(draft.addons, claims, cluster)
     check_objects(draft.loaded, services)
+    check_ingresses(draft.loaded, services, draft.addons)
     if not unsure & {"nodes", "networking"}:
         check_nodes(draft.loaded, templates, spec)
-    draft.directory = Directory(spec, services, templates, unsure)
+    hosts = frozenset(
+        rule.host
+        for entry in draft.loaded
+        if isinstance(entry.object, Ingress)
+        for rule in entry.object.spec.rules
+        if rule.host and "*" not in rule.host
+    )
+    draft.directory = Directory(spec, services, templates, unsure, hosts)
 
 
 def _finish(file: File, draft: _Draft, problems: Problems) -> Topology:
@@ -186,7 +202,12 @@ def _finish(file: File, draft: _Draft, problems: Problems) -> Topology:
         problems.note(summary)
     objects = (entry.object for entry in draft.loaded if not isinstance(entry.object, Node))
     return Topology(
-        file.path, draft.name, draft.spec, (*namespaces, *objects), tuple(problems.notes), tuple(draft.files)
+        file.path,
+        draft.name,
+        draft.spec,
+        (*namespaces, *draft.addons, *objects),
+        tuple(problems.notes),
+        tuple(draft.files),
     )
 
 

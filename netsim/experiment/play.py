@@ -101,6 +101,7 @@ def load_spec(load: "Load", clients: int) -> LoadSpec:
         for_ns=load.for_ns,
         resolve=load.resolve,
         family=load.ipFamily,
+        headers=tuple(load.headers.items()),
     )
 
 

@@ -40,7 +40,7 @@ class Plots:
         """Every request of one replication (default: the first) around its first fault, or of the whole run."""
         from netsim.measure.timeline import timeline_plot
 
-        name = self._analysis.service(service)
+        name = self._analysis.service_asked(service)
         requests, failover = self._analysis.requests, self._analysis.failover(name)
         first = int(requests["replication"].min())
         shown = first if replication is None else replication
@@ -53,7 +53,7 @@ class Plots:
         requests = self._analysis.requests
         if not service:
             return latency_plot(requests)
-        name = self._analysis.service(service)
+        name = self._analysis.service_asked(service)
         return latency_plot(requests[requests["service"] == name], f"Latency of {name}")
 
     def all(self) -> "Iterator[tuple[str, Plot]]":
@@ -64,6 +64,8 @@ class Plots:
         for service in self._analysis.services:
             tag = service.replace("/", "-")
             yield f"split-{tag}", self.split(service)
+            if service not in self._analysis.asked:
+                continue  # behind an ingress controller: its requests are the controller's
             yield f"timeline-{tag}", self.timeline(service)
             for fault in self._analysis.failover(service).faults:
                 yield f"failover-{tag}-{fault}", self.failover(service, fault)

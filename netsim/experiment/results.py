@@ -6,6 +6,7 @@ folder holds
     run.json            what was run (spec, seed, versions), fingerprint, packet books, checks; no times of day in it
     requests.parquet    one row per request        failover.parquet         one row per outage
     events.parquet      one row per event          failover_nodes.parquet   one row per outage and client node
+    proxied.parquet     one row per endpoint that an ingress controller asked, if there was one
     figures/            the figures, as PNG
     packets/            pcapng files of the first replication, where the experiment says `capture:`
 """
@@ -27,7 +28,8 @@ from netsim.experiment.plots import Plots
 from netsim.measure.books import PacketBooks
 from netsim.measure.collect import Recording
 from netsim.measure.fingerprint import fingerprint
-from netsim.measure.frames import EVENT_TYPES, REQUEST_TYPES, events_frame, requests_frame
+from netsim.measure.frames import EVENT_TYPES, REQUEST_TYPES, events_frame, requests_frame, typed
+from netsim.measure.proxied import proxied_frame
 
 if TYPE_CHECKING:
     from netsim.measure.split import LoadSplit
@@ -35,6 +37,10 @@ if TYPE_CHECKING:
     from netsim.measure.text import Header
 
 SCHEMA_VERSION: Final = 1
+PROXIED_NOTE: Final = (
+    "an ingress controller chooses an endpoint for each request: in the load split of a Service behind it, every "
+    "request that it passed on counts as a connection, a retry as another one"
+)
 
 # Whose versions can change a figure or a table (never the simulation's fingerprint).
 _PACKAGES: Final = ("k8s-netsim", "matplotlib", "numpy", "pandas", "pyarrow", "scapy", "scipy", "simpy")
@@ -58,8 +64,8 @@ class RunInfo:
 class Results:
     """Everything known about one run of an experiment.
 
-    `requests` and `events` are the full tables; statistics, figures and checks leave out what began before the end of
-    the warm-up. `books` has an entry per replication.
+    `requests` and `events` are the full tables, `proxied` is what ingress controllers asked of endpoints; statistics,
+    figures and checks leave out what began before the end of the warm-up. `books` has an entry per replication.
     """
 
     def __init__(
@@ -70,6 +76,7 @@ class Results:
         books: Sequence[PacketBooks] = (),
         checks: Sequence[CheckResult] = (),
         captures: Mapping[str, bytes] | None = None,
+        proxied: pd.DataFrame | None = None,
     ) -> None:
         self.info = info
         self.captures = dict(captures or {})
@@ -77,8 +84,8 @@ class Results:
         self.events = events
         self.books = tuple(books)
         self.checks = tuple(checks)
-        measured = requests[requests["t_ns"] >= info.warmup_ns] if info.warmup_ns else requests
-        self.analysis = Analysis(measured, events)
+        self.proxied = typed([], REQUEST_TYPES) if proxied is None else proxied
+        self.analysis = Analysis(_measured(requests, info), events, _measured(self.proxied, info))
         self.plot = Plots(self.analysis)
 
     @classmethod
@@ -105,12 +112,13 @@ class Results:
             warmup_ns,
             spec,
             _versions(),
-            tuple(warnings),
+            (*warnings, *([PROXIED_NOTE] if any(r.proxied for r in runs) else ())),
         )
         books = [r.books for r in runs if r.books is not None]
         captures = {name: data for r in runs for name, data in r.captures.items()}
         frames = requests_frame(runs, name), events_frame(runs, name)
-        results = cls(info, *frames, books, captures=captures)
+        proxied = proxied_frame(runs, name)
+        results = cls(info, *frames, books, captures=captures, proxied=proxied)
         results.checks = tuple(check.evaluate(results.analysis) for check in checks)
         return results
 
@@ -126,7 +134,7 @@ class Results:
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The Services that requests were made to."""
+        """The Services that requests were made to, by clients or by ingress controllers."""
         return self.analysis.services
 
     @property
@@ -149,7 +157,7 @@ class Results:
         from netsim.measure.text import report
 
         splits = [self.load_split(service) for service in self.services]
-        failovers = [self.failover(service) for service in self.services]
+        failovers = [self.failover(service) for service in self.analysis.asked]
         requests = self.analysis.requests
         return report(
             self.header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings
@@ -163,7 +171,7 @@ class Results:
         from netsim.measure.text import header_lines
 
         splits = [self.load_split(service)._repr_html_() for service in self.services]
-        failovers = [self.failover(service) for service in self.services]
+        failovers = [self.failover(service) for service in self.analysis.asked]
         shown = [failover._repr_html_() for failover in failovers if failover.faults]
         books = paragraph(self.packets.line()) if self.packets else ""
         blocks = [requests_html(self.analysis.requests), *splits, *shown, checks_html(self.checks), books]
@@ -191,6 +199,8 @@ class Results:
             "failover": outages,
             "failover_nodes": nodes,
         }
+        if not self.proxied.empty:
+            tables["proxied"] = self.proxied
         for name, table in tables.items():
             table.to_parquet(part / f"{name}.parquet", index=False)
         if self.captures:
@@ -242,7 +252,15 @@ class Results:
         requests = pd.read_parquet(source / "requests.parquet").astype(dict(REQUEST_TYPES))
         events = pd.read_parquet(source / "events.parquet").astype(dict(EVENT_TYPES))
         books = [PacketBooks.from_dict(entry) for entry in manifest["packets"]]
-        return cls(info, requests, events, books, [CheckResult(**entry) for entry in manifest["checks"]])
+        checks = [CheckResult(**entry) for entry in manifest["checks"]]
+        log = source / "proxied.parquet"
+        proxied = pd.read_parquet(log).astype(dict(REQUEST_TYPES)) if log.is_file() else None
+        return cls(info, requests, events, books, checks, proxied=proxied)
+
+
+def _measured(table: pd.DataFrame, info: RunInfo) -> pd.DataFrame:
+    """Without what began in the warm-up."""
+    return table[table["t_ns"] >= info.warmup_ns] if info.warmup_ns else table
 
 
 def _read_manifest(source: Path) -> dict[str, Any]:

@@ -109,6 +109,8 @@ def _check_target(
     namespaces = list(dict.fromkeys(client.namespace for client in clients)) or ["default"]
     if is_address(host):
         problem = directory.problem_with_address(host)
+    elif load.from_.kind == "external" and host in directory.ingress_hosts:
+        return  # it is in the outside hosts' /etc/hosts
     else:
         problem = directory.problem_with_name(host, namespaces)
     if problem:

@@ -23,6 +23,7 @@ class Directory:
     ]  # (namespace, name); None for those that the cluster makes itself
     templates: Templates
     unsure: frozenset[str] = frozenset()  # sections of the spec that could not be read
+    ingress_hosts: frozenset[str] = frozenset()  # exact hosts of the Ingresses
 
     def service_of(self, host: str, namespace: str) -> tuple[str, str] | None:
         """(namespace, name) of the Service that a client in a namespace means by this host, or None."""
@@ -61,6 +62,11 @@ class Directory:
         outside = {external.name: external.address for external in self.spec.external}
         if name in outside:
             return f"{name} has no name in the cluster's DNS: write its address {outside[name]}"
+        if name in self.ingress_hosts:
+            return (
+                f"{name} is a host of an Ingress, not a name in the cluster's DNS: write "
+                f"http://ingress-nginx-controller.ingress-nginx/ and headers: {{Host: {name}}}"
+            )
         first = self._labels(name)[0][0]
         for namespace, service in self.services:
             if service == first:

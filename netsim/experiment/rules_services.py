@@ -1,140 +1,65 @@
 """Services: what the API server would refuse, clashes between Services, and selectors that find no pod.
 
-Called by: `loader`, once all objects are known. Sources: pkg/apis/core/validation (ValidateService), the allocators in
-pkg/registry/core/service, Kubernetes 1.34.
+Called by: `loader`, once all objects are known. What is wrong with one Service alone is said by
+`netsim.cluster.validation`, clashes by `rules_service_claims`.
 
 Stricter than upstream on purpose: a selector that matches no pod of the topology is an error, because nobody will ever
 come and create those pods; `netsim/allow-empty: "true"` on the Service says that it is meant.
 """
 
 import ipaddress
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from typing import Final
 
-from netsim.cluster.objects import Service, ServicePort
+from netsim.cluster.objects import ApiObject, Service, ServicePort
+from netsim.cluster.validation.names import port_name
+from netsim.cluster.validation.service import check_cluster_families, validate_service
+from netsim.experiment.rules_api import tell
 from netsim.experiment.rules_objects import ALLOW_EMPTY
-from netsim.experiment.rules_place import Loaded, Path, Place, Template, Templates
+from netsim.experiment.rules_place import Loaded, Place, Template, Templates
+from netsim.experiment.rules_service_claims import Claims, owner_of
+from netsim.experiment.spec_cluster import ClusterSpec
 from netsim.experiment.spec_names import did_you_mean
 
-NODE_PORTS = range(30000, 32768)  # kube-apiserver --service-node-port-range
+_FAMILIES: Final = {"ipv4": ("IPv4",), "ipv6": ("IPv6",), "dual": ("IPv4", "IPv6")}
 
 
-@dataclass(slots=True)
-class _Claims:
-    """Who has a cluster address or node port already."""
-
-    addresses: dict[str, str] = field(default_factory=dict)
-    node_ports: dict[tuple[int, str], tuple[str, int]] = field(default_factory=dict)
-
-
-def check_services(services: Sequence[Loaded], templates: Templates, service_subnet: str) -> None:
-    """Record what is wrong with the Services, alone and together."""
-    subnet = ipaddress.ip_network(service_subnet)
-    claims = _Claims()
-    for name, offset in (("Service/kubernetes", 1), ("Service/kube-dns in kube-system", 10)):
-        if offset < subnet.num_addresses:
-            claims.addresses[str(subnet[offset])] = name
+def check_services(services: Sequence[Loaded], templates: Templates, spec: ClusterSpec) -> Claims:
+    """Record what is wrong with the Services, alone and together. Returns what is taken."""
+    networking = spec.networking
+    claims = Claims(ipaddress.ip_network(networking.serviceSubnet.partition(",")[0]))
+    claims.take_system_addresses()
+    families = _FAMILIES.get(networking.ipFamily, ("IPv4",))
     for loaded in services:
         service = loaded.object
         if isinstance(service, Service):
-            _check_shape(service, loaded.place)
-            _check_ports(service, loaded.place)
-            _check_address(service, loaded.place, subnet, claims)
-            _check_node_ports(service, loaded.place, claims)
+            tell(validate_service(service), loaded.place)
+            tell(check_cluster_families(service, families), loaded.place)
+            tell(claims.problems(service), loaded.place)
+            _check_without_effect(service, loaded.place)
             _check_pods(service, loaded.place, templates)
+    return claims
 
 
-def _owner(service: Service) -> str:
-    namespace, name = service.key
-    return f"Service/{name}" if namespace == "default" else f"Service/{name} in {namespace}"
+def check_addons(addons: Iterable[ApiObject], claims: Claims, place: Place) -> None:
+    """Record node ports of `spec.ingress` that its Service cannot have; `place` is that of the Cluster's spec."""
+    for item in addons:
+        if isinstance(item, Service):
+            for error in claims.problems(item):
+                port = item.spec.ports[int(error.path[2])]
+                place.error(("ingress", "nodePorts", port.name), error.message)
 
 
-def _check_shape(service: Service, place: Place) -> None:
+def _check_without_effect(service: Service, place: Place) -> None:
+    """What the API server accepts and ignores."""
     spec = service.spec
-    if spec.type == "ExternalName":
-        if not spec.externalName:
-            place.error(("spec",), 'a Service of type ExternalName needs the field "externalName"', key=True)
-        if spec.is_headless or spec.clusterIP:
-            place.error(
-                ("spec", "clusterIP"), "a Service of type ExternalName has no clusterIP: remove it", key=True
-            )
-        return
-    if spec.externalName:
-        message = "externalName is only for type: ExternalName"
+    if spec.externalName and spec.type != "ExternalName":
+        message = "externalName is only for type: ExternalName, and ignored otherwise: remove it"
         place.error(("spec", "externalName"), message, key=True)
-    if spec.is_headless and spec.type != "ClusterIP":
-        place.error(("spec", "clusterIP"), f"a {spec.type} Service cannot be headless")
-    if not spec.ports and not spec.is_headless:
-        place.error(("spec",), 'missing field "ports": only a headless Service may have none', key=True)
-    if spec.externalTrafficPolicy == "Local" and spec.type == "ClusterIP" and not spec.externalIPs:
-        message = "Local is for the types NodePort and LoadBalancer"
-        place.error(("spec", "externalTrafficPolicy"), message)
-    for name in ("externalIPs", "loadBalancerSourceRanges"):
-        for index, text in enumerate(getattr(spec, name)):
-            _check_network(text, place, ("spec", name, index), single=name == "externalIPs")
-
-
-def _check_network(text: str, place: Place, path: Path, *, single: bool) -> None:
-    try:
-        ipaddress.ip_address(text) if single else ipaddress.ip_network(text)
-    except ValueError:
-        place.error(path, f'"{text}" is no {"IP address" if single else "subnet"}')
-
-
-def _check_ports(service: Service, place: Place) -> None:
-    ports = service.spec.ports
-    names: dict[str, None] = {}
-    numbers: dict[tuple[int, str], None] = {}
-    for index, port in enumerate(ports):
-        path: Path = ("spec", "ports", index)
-        if len(ports) > 1 and not port.name:
-            place.error(path, f"port {port.port} needs a name: a Service with several ports must name each")
-        if port.name and port.name in names:
-            place.error((*path, "name"), f'two ports are called "{port.name}"')
-        if (port.port, port.protocol) in numbers:
-            place.error((*path, "port"), f"port {port.port}/{port.protocol} is listed twice")
-        names[port.name] = None
-        numbers[port.port, port.protocol] = None
-        if isinstance(port.target, int) and not 1 <= port.target <= 65535:
-            place.error((*path, "targetPort"), f"{port.target} is no port: 1 to 65535")
-
-
-def _check_address(service: Service, place: Place, subnet: "_Network", claims: _Claims) -> None:
-    address = service.spec.clusterIP
-    if address in ("", "None"):
-        return
-    path: Path = ("spec", "clusterIP")
-    me = _owner(service)
-    try:
-        inside = ipaddress.ip_address(address) in subnet
-    except ValueError:
-        place.error(path, f'"{address}" is no IP address (write None for a headless Service)')
-        return
-    if not inside:
-        place.error(path, f"{address} is not in the serviceSubnet {subnet}")
-    owner = claims.addresses.setdefault(address, me)
-    if owner != me:
-        place.error(path, f"{address} already belongs to {owner}: choose another or leave it out")
-
-
-def _check_node_ports(service: Service, place: Place, claims: _Claims) -> None:
-    spec = service.spec
-    me = _owner(service)
-    for index, port in enumerate(spec.ports):
-        if not port.nodePort:
-            continue
-        path: Path = ("spec", "ports", index, "nodePort")
-        if spec.type not in ("NodePort", "LoadBalancer"):
-            place.error(
-                path, f"a {spec.type} Service has no nodePort: write type: NodePort, or remove it", key=True
-            )
-            continue
-        if port.nodePort not in NODE_PORTS:
-            place.error(path, f"{port.nodePort} is no node port: {NODE_PORTS.start} to {NODE_PORTS.stop - 1}")
-        first = claims.node_ports.setdefault((port.nodePort, port.protocol), (me, index))
-        if first != (me, index):
-            message = f"{port.nodePort}/{port.protocol} already belongs to {first[0]}: choose another port"
-            place.error(path, message)
+    if spec.loadBalancerIP and spec.type != "LoadBalancer":
+        place.problems.note(
+            f"{place.line()}: {owner_of(service)}: loadBalancerIP is ignored: the type is {spec.type}, not LoadBalancer"
+        )
 
 
 def _check_pods(service: Service, place: Place, templates: Templates) -> None:
@@ -170,9 +95,7 @@ def _check_target(
     ]
     if isinstance(port.target, str):
         names = {entry.name for entry in declared if entry.protocol == port.protocol and entry.name}
-        if port.target.isdigit():
-            place.error(("spec", "ports", index, "targetPort"), f'"{port.target}" is text: remove the quotes')
-        elif port.target not in names:
+        if port.target not in names and not list(port_name(port.target)):
             known = did_you_mean(port.target, names)
             message = f'no selected pod has a {port.protocol} port called "{port.target}"{known}'
             place.error(("spec", "ports", index, "targetPort"), message)
@@ -181,9 +104,6 @@ def _check_target(
     ):
         listed = ", ".join(dict.fromkeys(f"{entry.containerPort}/{entry.protocol}" for entry in declared))
         place.problems.note(
-            f"{place.line()}: {_owner(service)}: no selected pod declares port {port.target}/{port.protocol} "
+            f"{place.line()}: {owner_of(service)}: no selected pod declares port {port.target}/{port.protocol} "
             f"(declared: {listed}): connections to port {port.port} will be refused"
         )
-
-
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -4,18 +4,18 @@ Called by: `loader`, once all objects are known.
 """
 
 import ipaddress
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from netsim.cluster.objects import (
     ApiObject,
-    Endpoints,
-    EndpointSlice,
+    Deployment,
     Namespace,
     Node,
     ObjectMeta,
     OtherObject,
     matches_labels,
 )
+from netsim.experiment.rules_endpoints import check_endpoints
 from netsim.experiment.rules_place import Loaded, Path, Place, Template, Templates, template_of
 from netsim.experiment.spec_cluster import ClusterSpec, NodeEntry
 from netsim.experiment.spec_names import did_you_mean
@@ -24,11 +24,20 @@ SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 _DEFAULT_MAX_PODS = 110  # KubeletConfiguration.maxPods
 
 
-def collect_templates(objects: Sequence[Loaded], spec: ClusterSpec) -> Templates:
-    """What makes pods in this topology, the cluster's own DNS servers included."""
+def collect_templates(
+    objects: Sequence[Loaded], spec: ClusterSpec, addons: Iterable[ApiObject] = ()
+) -> Templates:
+    """What makes pods in this topology, the cluster's own DNS servers and other add-ons included."""
     templates = Templates()
     dns = {"k8s-app": "kube-dns"}
     templates.add(Template("kube-system", "Deployment/coredns", dns, None, spec.dns.replicas))
+    for item in addons:
+        if isinstance(item, Deployment):
+            pods = item.spec.template
+            owner = f"Deployment/{item.metadata.name}"
+            templates.add(
+                Template(item.metadata.namespace, owner, pods.metadata.labels, pods.spec, item.spec.replicas)
+            )
     nodes = sum(node.count for node in spec.nodes)
     for loaded in objects:
         template = template_of(loaded, nodes)
@@ -40,11 +49,7 @@ def collect_templates(objects: Sequence[Loaded], spec: ClusterSpec) -> Templates
 def check_objects(objects: Sequence[Loaded], services: Collection[tuple[str, str]]) -> None:
     """Record what is wrong between the objects. `services`: (namespace, name) of every Service there is."""
     _check_duplicates(objects)
-    for loaded in objects:
-        if isinstance(loaded.object, EndpointSlice):
-            _check_slice(loaded.object, loaded.place, services)
-        elif isinstance(loaded.object, Endpoints):
-            _check_endpoints(loaded.object, loaded.place, services)
+    check_endpoints(objects, services)
 
 
 def check_nodes(objects: Sequence[Loaded], templates: Templates, spec: ClusterSpec) -> None:
@@ -123,43 +128,3 @@ def _check_room(templates: Templates, entries: Sequence[NodeEntry], spec: Cluste
             else ()
         )
         largest.loaded.place.error(path, message)
-
-
-def _check_slice(thing: EndpointSlice, place: Place, services: Collection[tuple[str, str]]) -> None:
-    name = thing.service_name
-    if not name:
-        message = "an EndpointSlice needs the label kubernetes.io/service-name to belong to a Service"
-        place.error(("metadata",), message, key=True)
-    else:
-        path: Path = ("metadata", "labels", "kubernetes.io/service-name")
-        _check_service(name, thing, place, path, services)
-    for index, endpoint in enumerate(thing.endpoints):
-        for position, address in enumerate(endpoint.addresses):
-            _check_ip(address, place, ("endpoints", index, "addresses", position))
-
-
-def _check_endpoints(thing: Endpoints, place: Place, services: Collection[tuple[str, str]]) -> None:
-    _check_service(thing.metadata.name, thing, place, ("metadata", "name"), services)
-    for index, subset in enumerate(thing.subsets):
-        for kind in ("addresses", "notReadyAddresses"):
-            for position, address in enumerate(getattr(subset, kind)):
-                _check_ip(address.ip, place, ("subsets", index, kind, position, "ip"))
-
-
-def _check_service(
-    name: str, thing: ApiObject, place: Place, path: Path, services: Collection[tuple[str, str]]
-) -> None:
-    namespace = thing.metadata.namespace
-    if (namespace, name) not in services:
-        here = [service for in_namespace, service in services if in_namespace == namespace]
-        place.error(path, f'namespace {namespace} has no Service "{name}"{did_you_mean(name, here)}')
-
-
-def _check_ip(text: str, place: Place, path: Path) -> None:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        place.error(path, f'"{text}" is no IP address')
-        return
-    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified:
-        place.error(path, f"{text} cannot be an endpoint")

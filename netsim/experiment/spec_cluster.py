@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 
 from netsim.cluster.objects import Taint
+from netsim.cluster.objects.meta import Port
 from netsim.experiment.spec_fields import (
     Duration,
     Ipv4,
@@ -122,6 +123,25 @@ class Dns(SpecModel):
     replicas: Annotated[int, Field(strict=True, ge=0, le=100)] = 2
 
 
+class IngressNodePorts(SpecModel):
+    """The node ports of the ingress controller's Service; 30080 and 30443 unless they are taken."""
+
+    http: Port | None = None
+    https: Port | None = None
+
+
+class IngressSettings(SpecModel):
+    """The ingress controller. Without this section there is one when the manifests have an Ingress and no controller.
+
+    `ingressClass` is the value of the annotation kubernetes.io/ingress.class that it serves (--ingress-class)."""
+
+    controller: Literal["nginx", "none"] = "nginx"
+    service: Literal["NodePort", "LoadBalancer"] = "NodePort"
+    replicas: Annotated[int, Field(strict=True, ge=1, le=100)] = 1
+    nodePorts: IngressNodePorts = IngressNodePorts()
+    ingressClass: Name = ""
+
+
 class External(SpecModel):
     """A host outside the cluster, reached through the router."""
 
@@ -161,6 +181,7 @@ class ClusterSpec(SpecModel):
     controllerManager: ControllerManagerConfig = ControllerManagerConfig()
     dns: Dns = Dns()
     external: tuple[External, ...] = ()
+    ingress: IngressSettings | None = None
     fillers: Fillers = Fillers()
 
     @property

@@ -35,7 +35,8 @@ class Load(SpecModel):
 
     Open model: requests arrive at `rate`, however slow the answers; closed model: `connections` users per client pod,
     each waiting for its answer and then for `thinkTime`. With `keepAlive` connections are reused; `connections` then
-    limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again.
+    limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again. `headers` go with
+    each request, also `Host`, by which an ingress controller tells what is wanted (`curl -H`).
     """
 
     name: Name
@@ -55,6 +56,7 @@ class Load(SpecModel):
     method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"] = "GET"
     resolve: Literal["connection", "once", "request"] = "connection"
     ipFamily: str = "ipv4"
+    headers: dict[str, str] = Field(default_factory=dict)
 
 
 class ServiceTime(SpecModel):

@@ -9,6 +9,7 @@ Source: the API reference of Kubernetes 1.34, and the deprecated API migration g
 from collections.abc import Mapping
 from typing import Any
 
+from netsim.cluster.objects.ingress import from_v1beta1
 from netsim.cluster.objects.registry import API_VERSION, REMOVED_IN
 from netsim.experiment.spec_names import a, did_you_mean
 
@@ -21,7 +22,7 @@ autoscaling/v1: HorizontalPodAutoscaler
 autoscaling/v2: HorizontalPodAutoscaler
 policy/v1: PodDisruptionBudget
 rbac.authorization.k8s.io/v1: ClusterRole ClusterRoleBinding Role RoleBinding
-networking.k8s.io/v1: IngressClass NetworkPolicy IPAddress ServiceCIDR
+networking.k8s.io/v1: NetworkPolicy IPAddress ServiceCIDR
 storage.k8s.io/v1: CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass
 apiextensions.k8s.io/v1: CustomResourceDefinition
 admissionregistration.k8s.io/v1: MutatingWebhookConfiguration ValidatingAdmissionPolicy
@@ -50,6 +51,11 @@ KNOWN: Mapping[str, list[str]] = _known()
 _ALL_KINDS = sorted({kind for kinds in KNOWN.values() for kind in kinds})
 
 
+_NEW_SHAPE: Mapping[str, str] = {
+    "Ingress": ", pathType: Prefix for each path, and service: {name: ..., port: {number: ...}} for each backend"
+}
+
+
 def _is_builtin(version: str) -> bool:
     group = version.rpartition("/")[0]
     return "." not in group or any(known.rpartition("/")[0] == group for known in KNOWN)
@@ -64,7 +70,11 @@ def problem_with_kind(version: str, kind: str, minor: int) -> tuple[str, str]:
     if removed is not None:
         if minor < removed:
             return "", ""
-        return "apiVersion", f"{version} was removed in Kubernetes 1.{removed}: write {API_VERSION[kind]}"
+        shape = _NEW_SHAPE.get(kind, "")
+        return (
+            "apiVersion",
+            f"{version} was removed in Kubernetes 1.{removed}: write {API_VERSION[kind]}{shape}",
+        )
     if kind in KNOWN.get(version, ()):
         return "", ""
     if kind in API_VERSION:
@@ -87,6 +97,8 @@ def problem_with_kind(version: str, kind: str, minor: int) -> tuple[str, str]:
 
 
 def canonical(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The same manifest with today's apiVersion (for old versions of the same shape)."""
+    """The same manifest with today's apiVersion (the shape too, for Ingresses from before 1.22)."""
+    if data["kind"] == "Ingress" and data["apiVersion"].endswith("/v1beta1"):
+        data = from_v1beta1(data)
     version = API_VERSION.get(data["kind"])
     return data if version in (None, data["apiVersion"]) else {**data, "apiVersion": version}

@@ -10,6 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from netsim.cluster.objects import ApiObject
+from netsim.cluster.validation.field import invalid, not_supported
+from netsim.cluster.validation.names import PORT_NUMBER
 from netsim.experiment.errors import PathItem, Problems, path_text
 from netsim.experiment.spec_names import did_you_mean, field_names
 from netsim.experiment.spec_salvage import real_path
@@ -37,6 +40,11 @@ class Source:
         problems.add(self.file, self.node.find(path, key=key), self.path(path), message)
 
 
+# Numbers of ports, about which the API server has words of its own.
+_PORTS = ("port", "containerPort", "number")
+_BOUNDS = ("greater_than_equal", "less_than_equal")
+
+
 def report(
     error: ValidationError, model: type[BaseModel], raw: Any, source: Source, problems: Problems
 ) -> None:
@@ -49,6 +57,10 @@ def report(
             source.add(problems, path, f'unknown field "{path[-1]}"{known}', key=True)
         elif kind == "missing":
             _report_missing(path, source, problems)
+        elif path[-1] in _PORTS and kind in _BOUNDS and issubclass(model, ApiObject):
+            source.add(problems, path, invalid((), details[0]["input"], PORT_NUMBER).text)
+        elif kind == "literal_error" and len(details) == 1 and issubclass(model, ApiObject):
+            source.add(problems, path, _unsupported(details[0]))
         else:
             source.add(problems, path, " or ".join(dict.fromkeys(_sentence(entry) for entry in details)))
 
@@ -100,11 +112,23 @@ def _text(value: Any) -> str:
     return f"must be text, not {_shown(value)}{hint}"
 
 
+def _listed(expected: str) -> list[str]:
+    """pydantic's `'a', 'b' or 'c'`, taken apart."""
+    return [choice.strip("'") for choice in expected.replace(" or ", ", ").split(", ")]
+
+
 def _expected(context: dict[str, Any], value: Any) -> str:
-    choices = [choice.strip("'") for choice in context["expected"].replace(" or ", ", ").split(", ")]
+    choices = _listed(context["expected"])
     shown = [choice or '""' for choice in choices]
     words = shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
     return f"{_shown(value)} is not possible here: write {words}{did_you_mean(str(value), choices)}"
+
+
+def _unsupported(details: ErrorDetails) -> str:
+    """A value of an API object that is not one of those that there are, as the API server says it."""
+    choices = [choice for choice in _listed(details["ctx"]["expected"]) if choice]
+    value = details["input"]
+    return not_supported((), value, choices).text + did_you_mean(str(value), choices)
 
 
 _SENTENCES: dict[str, Callable[[dict[str, Any], Any], str]] = {

@@ -30,6 +30,7 @@ class Host:
         self.address = address
         self.alive = True
         self.env: dict[str, str] = {}
+        self.etc_hosts: dict[str, tuple[Address, ...]] = {}  # what /etc/hosts has besides the host itself
         self.resolv_conf: Any = None
         self.ns = Namespace(name, engine.timers, engine.stream(f"kernel/{name}"), sysctl, engine.uids)
         self.ns.add_device(self._loopback())

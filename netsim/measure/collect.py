@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from netsim.cluster.records import ClusterEvent
 from netsim.engine import Bus
 from netsim.measure.books import PacketBooks
+from netsim.workload.ingress.records import ProxiedRequest
 from netsim.workload.records import FaultInjected, RequestDone
 
 
@@ -31,6 +32,8 @@ class Recording:
     counters: Mapping[str, int] = field(default_factory=dict)
     # pcapng files by name; not in the fingerprint.
     captures: Mapping[str, bytes] = field(default_factory=dict)
+    # The access log of ingress controllers.
+    proxied: tuple[ProxiedRequest, ...] = ()
 
 
 class Recorder:
@@ -41,10 +44,12 @@ class Recorder:
         self.requests: list[RequestDone] = []
         self.events: list[ClusterEvent] = []
         self.faults: list[FaultInjected] = []
+        self.proxied: list[ProxiedRequest] = []
         self._endings = [
             bus.subscribe(RequestDone, self.requests.append),
             bus.subscribe(ClusterEvent, self.events.append),
             bus.subscribe(FaultInjected, self.faults.append),
+            bus.subscribe(ProxiedRequest, self.proxied.append),
         ]
 
     def stop(self) -> None:
@@ -71,4 +76,5 @@ class Recorder:
             tuple(self.faults),
             books,
             dict(counters or {}),
+            proxied=tuple(self.proxied),
         )

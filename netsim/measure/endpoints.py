@@ -5,6 +5,8 @@ behind the EndpointSlices by a watch, a wait and a sync. So the expected split i
 
     EndpointSliceUpdated (committed)  ->  EndpointSliceSeen (node)  ->  RulesSynced (node; began `cost_ns` earlier)
 
+Workers of an ingress controller say themselves which endpoints they use (BackendsSynced).
+
 Rules hold what the node had seen when the sync began; a full sync follows a list of everything (kube-proxy has just
 started) and holds all that was committed. Simplified: of two updates that follow each other within one watch delay, the
 second counts as seen with the first.
@@ -17,7 +19,14 @@ from typing import Final
 
 from netsim.measure.events import Event, address_of
 
-REASONS: Final = ("EndpointSliceUpdated", "EndpointSliceSeen", "RulesSynced", "PodStatusWritten", "PodReady")
+REASONS: Final = (
+    "EndpointSliceUpdated",
+    "EndpointSliceSeen",
+    "RulesSynced",
+    "BackendsSynced",
+    "PodStatusWritten",
+    "PodReady",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,7 @@ class EndpointHistory:
         self._committed = _committed(e for e in about if e.reason == "EndpointSliceUpdated")
         self._seen = _by_node(about, "EndpointSliceSeen")
         self._synced = _by_node(about, "RulesSynced")
+        self._backends = _by_node(about, "BackendsSynced")
         self._cache: dict[str, list[Period]] = {}
 
     @property
@@ -51,8 +61,14 @@ class EndpointHistory:
         """The periods of a node's rules. A client on no node of the cluster, or on one whose kube-proxy told nothing,
         is taken to follow the EndpointSlices themselves."""
         if node not in self._cache:
-            self._cache[node] = self._rules(node) if node in self._synced else self._committed
+            self._cache[node] = self._periods(node)
         return self._cache[node]
+
+    def _periods(self, node: str) -> list[Period]:
+        if node in self._backends:
+            told = self._backends[node]
+            return [Period(e.t_ns, tuple(sorted(map(address_of, e.listed("ready"))))) for e in told]
+        return self._rules(node) if node in self._synced else self._committed
 
     def _rules(self, node: str) -> list[Period]:
         seen = [e.t_ns for e in self._seen.get(node, ())]

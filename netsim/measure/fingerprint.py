@@ -48,6 +48,7 @@ def fingerprint(recordings: Iterable[Recording]) -> str:
         digest.add_all("request", recording.requests)
         digest.add_all("event", recording.events)
         digest.add_all("fault", recording.faults)
+        digest.add_all("proxied", recording.proxied)
         if recording.books is not None:
             digest.add("books", recording.books.as_dict())
         digest.add("counters", recording.counters)

@@ -4,6 +4,7 @@
 container                             application
 ====================================  ========================================================================
 image .../coredns                     CoreDNS (`netsim.cluster.dns.coredns`)
+image .../ingress-nginx/controller    an ingress controller (`netsim.workload.ingress`)
 image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: 80 if it names none)
 anything else (busybox, curl...)      a process that waits, so that commands and clients can run in the pod
 ====================================  ========================================================================
@@ -12,7 +13,7 @@ Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim
 the experiment's `servers:`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from netsim.engine import MS, parse_duration
 from netsim.fabric.app import App, Exited
 from netsim.fabric.host import Host, PodHost
 from netsim.workload.http_server import HttpServer, ServerSpec
+from netsim.workload.ingress.controllers import IngressControllers, is_controller
 
 if TYPE_CHECKING:
     from netsim.engine import Engine
@@ -146,6 +148,7 @@ class Containers:
     engine: "Engine"
     fabric: "Fabric"
     dns_app: Callable[[Pod, Container, Host], App]
+    ingress: IngressControllers = field(default_factory=IngressControllers)
     rules: list[ServerRule] = field(default_factory=list)
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
     hosts: dict[str, PodHost] = field(default_factory=dict)
@@ -183,6 +186,8 @@ class Containers:
         image = container.image.rsplit("/", 1)[-1].split(":", 1)[0].split("@", 1)[0]
         if image == "coredns":
             return self.dns_app(pod, container, host)
+        if is_controller(container.image):
+            return self.ingress.app_for(pod, container, host)
         ports = tuple(port.containerPort for port in container.ports if port.protocol == "TCP")
         if image.startswith("nginx"):
             ports = ports or (80,)
@@ -207,6 +212,21 @@ class Containers:
     def resume(self, namespace: str, pod: str) -> None:
         """They work again."""
         self._each(namespace, pod, "resume")
+
+    def disconnect_node(self, node: str) -> None:
+        """Applications on a node that watch the API server hear nothing more."""
+        for app in self._watching(node):
+            app.disconnect()
+
+    def reconnect_node(self, node: str) -> None:
+        """They do again."""
+        for app in self._watching(node):
+            app.reconnect(self.engine.now)
+
+    def _watching(self, node: str) -> Iterator[Any]:
+        for name, host in self.hosts.items():
+            if host.node.name == node:
+                yield from (app for app in self.apps[name].values() if hasattr(app, "disconnect"))
 
     def _each(self, namespace: str, pod: str, what: str) -> None:
         apps: Mapping[str, Any] = self.apps.get(f"{namespace}/{pod}", {})

@@ -88,6 +88,12 @@ class Processes(Protocol):
     def resume(self, namespace: str, pod: str) -> None:
         """SIGCONT."""
 
+    def disconnect_node(self, node: str) -> None:
+        """Applications on a node that watch the API server hear nothing more."""
+
+    def reconnect_node(self, node: str) -> None:
+        """They do again."""
+
 
 class FaultInjector:
     """Carries plans out; each picks its victims when its time has come, from a random stream of its own."""
@@ -200,12 +206,13 @@ class FaultInjector:
             self._later(plan, self._plug, cable, True)
 
     def _plug(self, cable: "Cable", up: bool) -> None:
-        """A node's cable is also its kubelet's and kube-proxy's way to the API server, whose messages are no
-        packets here."""
+        """A node's cable is also the way to the API server for its kubelet, kube-proxy and pods (DNS servers, ingress
+        controllers), whose messages to it are no packets here."""
         self._fabric.set_cable(cable, up)
         node = cable.name.removesuffix(":eth0")
         if node in self._fabric.nodes:
-            (self._control.reconnect_node if up else self._control.disconnect_node)(node)
+            for side in (self._control, self._processes):
+                (side.reconnect_node if up else side.disconnect_node)(node)
 
     def _link_netem(self, name: str, plan: FaultPlan) -> None:
         cables = self._cables(name, plan)

@@ -34,7 +34,7 @@ class NameResolver(Protocol):
 class ClientSpec:
     """What a client asks for. `resolve`: the name is looked up for each new connection, once in the client's life, or
     for each request (a kept connection is then used if its address is still among the answers). `max_connections`
-    limits a client that keeps connections (0: no limit)."""
+    limits a client that keeps connections (0: no limit). `headers` replace curl's own; `Host` is one of them."""
 
     host: str
     port: int = 80
@@ -45,6 +45,7 @@ class ClientSpec:
     max_connections: int = 0
     resolve: Literal["connection", "once", "request"] = "connection"
     family: str = "any"
+    headers: Headers = ()
 
 
 class HttpClient:
@@ -70,7 +71,11 @@ class HttpClient:
         self.sockets = host.ns.sockets
         self.known: tuple[Address, ...] = _literal(spec.host)
         self.resolve_each = spec.resolve == "request" and not self.known
-        self.wanted = self.messages.request(spec.method, spec.path, _authority(spec), _HEADERS)
+        own = {name.lower(): value for name, value in spec.headers}
+        host_header = own.get("host", _authority(spec))
+        kept = tuple(entry for entry in _HEADERS if entry[0].lower() not in own)
+        more = tuple(entry for entry in spec.headers if entry[0].lower() != "host")
+        self.wanted = self.messages.request(spec.method, spec.path, host_header, (*kept, *more))
         self.to_head = spec.method == "HEAD"
         self.pool = ConnectionPool(spec.max_connections) if spec.keep_alive else None
         self.deadlines: Deadlines[HttpExchange] = Deadlines(

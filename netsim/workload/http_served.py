@@ -1,13 +1,34 @@
-"""One connection of an HTTP server: it finds requests in what arrives, one after the other. See `http_server.py`."""
+"""One connection of an HTTP server: it finds requests in what arrives, one after the other. See `http_server.py` and
+`ingress/proxy.py`."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from netsim.fabric.http_messages import BadMessageError, HttpRequest, Incoming
+from netsim.fabric.http_messages import BadMessageError, HttpRequest, Incoming, Messages
 
 if TYPE_CHECKING:
     from netsim.kernel.errno import Errno
     from netsim.kernel.tcp import TcpConnection
-    from netsim.workload.http_server import HttpServer
+
+
+class Serving(Protocol):
+    """The process behind the connection."""
+
+    messages: Messages
+
+    def asked(self, served: "Served", request: HttpRequest, now: int) -> None:
+        """A complete request."""
+
+    def worked(self, served: "Served", now: int) -> None:
+        """The time for a request is over."""
+
+    def refuse(self, served: "Served", error: BadMessageError, now: int) -> None:
+        """What arrived is no HTTP."""
+
+    def hang_up(self, served: "Served", now: int) -> None:
+        """Close the connection."""
+
+    def forget(self, served: "Served", now: int) -> None:
+        """The connection is over."""
 
 
 class Served:
@@ -26,7 +47,7 @@ class Served:
         "request",
     )
 
-    def __init__(self, server: "HttpServer", conn: "TcpConnection") -> None:
+    def __init__(self, server: Serving, conn: "TcpConnection") -> None:
         self._server = server
         self.conn = conn
         self.request: HttpRequest | None = None

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from netsim.engine import Call
     from netsim.fabric.app import Exited
     from netsim.fabric.host import Host
-    from netsim.fabric.http_messages import Messages
+    from netsim.fabric.http_messages import Headers, Messages
     from netsim.wire.packet import Flow
     from netsim.workload.http_client import NameResolver
 
@@ -64,6 +64,7 @@ class LoadSpec:
     for_ns: int | None = None
     resolve: Literal["connection", "once", "request"] = "connection"
     family: str = "any"
+    headers: "Headers" = ()
 
     def client(self) -> ClientSpec:
         """The part that is the HTTP client's."""
@@ -77,6 +78,7 @@ class LoadSpec:
             self.connections,
             self.resolve,
             self.family,
+            self.headers,
         )
 
 

@@ -10,7 +10,7 @@ cache. As in glibc each name of the search list gets a new socket and port per s
 to back, and again when they are repeated: so a repetition meets the conntrack entry of the first attempt.
 One timer serves all look-ups of a resolver: nearly all of them end long before their time-out.
 
-Simplified: no nscd, no mDNS; /etc/hosts has localhost, the host's own name and whatever is given.
+Simplified: no nscd, no mDNS; /etc/hosts has localhost, the host's own name, `Host.etc_hosts` and whatever is given.
 """
 
 from collections.abc import Callable, Mapping
@@ -117,7 +117,7 @@ class Resolver:
         cached = self._cache.get((name, family)) if self._policy else None
         if cached is not None and (cached[0] > now or cached[0] < 0):
             return cached[1]
-        addresses = self._files.get(name) or _literal(name)
+        addresses = self._files.get(name) or self.host.etc_hosts.get(name) or _literal(name)
         if addresses is None:
             return None
         return LookupResult(name, addresses, name)

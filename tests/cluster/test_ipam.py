@@ -1,5 +1,6 @@
 """Who gets which address."""
 
+import re
 from random import Random
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netsim.cluster.errors import InvalidError
-from netsim.cluster.ipam import NodePorts, NodeRanges, PodRange, ServiceAddresses
+from netsim.cluster.ipam import HEALTH, NodePorts, NodeRanges, PodRange, ServiceAddresses
 from netsim.wire.addr import Prefix, ip
 
 
@@ -79,3 +80,42 @@ def test_node_ports_per_protocol() -> None:
         ports.allocate("TCP", "b", Random(1))
     ports.release(30007, "TCP")
     assert ports.allocate("TCP", "b", Random(1)) == 30007
+
+
+@pytest.mark.parametrize(
+    ("port", "protocol", "owner", "refused"),
+    [
+        (30000, "UDP", "a", ""),  # the same Service, another protocol
+        (30000, "TCP", "a", "provided port is already allocated"),
+        (30000, "UDP", "b", "provided port is already allocated"),  # a number belongs to one Service
+        (30000, HEALTH, "a", "provided port is already allocated"),
+        (30001, "SCTP", "a", "provided port is already allocated"),  # a health check port shares with nobody
+        (
+            29999,
+            "TCP",
+            "a",
+            "provided port is not in the valid range. The range of valid ports is 30000-30031",
+        ),
+        (30002, "TCP", "b", ""),
+    ],
+)
+def test_who_may_have_a_node_port(port: int, protocol: str, owner: str, refused: str) -> None:
+    ports = NodePorts(30000, 30031)
+    ports.claim(30000, "TCP", "a")
+    ports.claim(30001, HEALTH, "a")
+    if not refused:
+        ports.claim(port, protocol, owner)
+        return
+    with pytest.raises(InvalidError, match=re.escape(refused)):
+        ports.claim(port, protocol, owner)
+
+
+def test_a_shared_node_port_is_free_when_both_have_gone() -> None:
+    ports = NodePorts(30000, 30031)
+    for protocol in ("TCP", "UDP"):
+        ports.claim(30000, protocol, "a")
+    ports.release(30000, "TCP")
+    with pytest.raises(InvalidError):
+        ports.claim(30000, "TCP", "b")
+    ports.release(30000, "UDP")
+    ports.claim(30000, "TCP", "b")

@@ -35,7 +35,7 @@ from netsim.cluster.objects.discovery import (
     ForNode,
     ForZone,
 )
-from netsim.cluster.objects.ingress import Ingress, IngressSpec
+from netsim.cluster.objects.ingress import Ingress, IngressClass, IngressSpec
 from netsim.cluster.objects.meta import (
     ApiModel,
     ApiObject,
@@ -80,8 +80,8 @@ __all__ = [
     "ContainerStatus", "DaemonSet", "DaemonSetSpec", "Deployment", "DeploymentSpec", "DeploymentStatus", "Endpoint",
     "EndpointAddress", "EndpointConditions", "EndpointHints", "EndpointPort", "EndpointSlice", "EndpointSubset",
     "Endpoints", "EndpointsPort", "ExecAction", "ForNode", "ForZone", "GRPCAction", "HTTPGetAction", "HTTPHeader",
-    "Ingress", "IngressSpec", "LabelSelector", "LabelSelectorRequirement", "Lease", "LeaseSpec", "Lifecycle",
-    "LifecycleHandler", "Namespace", "Node", "NodeAddress", "NodeSpec", "NodeStatus", "ObjectMeta",
+    "Ingress", "IngressClass", "IngressSpec", "LabelSelector", "LabelSelectorRequirement", "Lease", "LeaseSpec",
+    "Lifecycle", "LifecycleHandler", "Namespace", "Node", "NodeAddress", "NodeSpec", "NodeStatus", "ObjectMeta",
     "ObjectReference", "OtherObject", "OwnerReference", "Pod", "PodDNSConfig", "PodIP", "PodSpec", "PodStatus",
     "PodTemplateSpec", "Probe", "ReplicaSet", "ReplicaSetSpec", "ReplicaSetStatus", "Service", "ServicePort",
     "ServiceSpec", "SleepAction", "StatefulSet", "StatefulSetSpec", "TCPSocketAction", "Taint", "Toleration",

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from netsim.cluster.objects.config import ConfigMap, Lease, Namespace
 from netsim.cluster.objects.discovery import Endpoints, EndpointSlice
 from netsim.cluster.objects.inert import Inert
-from netsim.cluster.objects.ingress import Ingress
+from netsim.cluster.objects.ingress import Ingress, IngressClass
 from netsim.cluster.objects.meta import ApiObject
 from netsim.cluster.objects.node import Node
 from netsim.cluster.objects.other import OtherObject
@@ -25,7 +25,7 @@ KINDS: Mapping[str, type[ApiObject]] = {
     model.__name__: model
     for model in (
         Namespace, Node, Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet,
-        Service, Endpoints, EndpointSlice, ConfigMap, Lease, Ingress,
+        Service, Endpoints, EndpointSlice, ConfigMap, Lease, Ingress, IngressClass,
     )
 }  # fmt: skip
 
@@ -33,7 +33,7 @@ API_VERSION: Mapping[str, str] = {
     kind: model.model_fields["apiVersion"].default for kind, model in KINDS.items()
 }
 
-# Minor release of Kubernetes 1.x that removed an old API version whose shape is the same as today's.
+# Minor release of Kubernetes 1.x that removed an old API version (of today's shape, Ingress excepted).
 REMOVED_IN: Mapping[tuple[str, str], int] = {
     ("apps/v1beta1", "Deployment"): 16,
     ("apps/v1beta2", "Deployment"): 16,
@@ -45,6 +45,9 @@ REMOVED_IN: Mapping[tuple[str, str], int] = {
     ("apps/v1beta2", "DaemonSet"): 16,
     ("extensions/v1beta1", "DaemonSet"): 16,
     ("coordination.k8s.io/v1beta1", "Lease"): 22,
+    ("extensions/v1beta1", "Ingress"): 22,
+    ("networking.k8s.io/v1beta1", "Ingress"): 22,
+    ("networking.k8s.io/v1beta1", "IngressClass"): 22,
 }
 
 

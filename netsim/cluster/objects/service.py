@@ -1,12 +1,13 @@
 """Services (k8s.io/api/core/v1 Service): everything here matters to packets.
 
 Called by: API server (ClusterIP and node-port allocation), EndpointSlice controller, kube-proxy, DNS, the loader.
-Defaults: pkg/apis/core/v1/defaults.go, Kubernetes 1.34.
+Defaults: pkg/apis/core/v1/defaults.go, Kubernetes 1.34. What goes together with what, and ranges of numbers that the
+API server has words of its own for, are checked by `netsim.cluster.validation`.
 """
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import Field, StrictBool, StrictInt
 
 from netsim.cluster.objects.inert import Inert
 from netsim.cluster.objects.meta import ApiModel, ApiObject, Condition, IntOrString, Labels, Port, Protocol
@@ -19,7 +20,7 @@ class ServicePort(ApiModel):
     name: str = ""
     protocol: Protocol = "TCP"
     targetPort: IntOrString | None = None
-    nodePort: Annotated[int, Field(strict=True, ge=0, le=65535)] = 0
+    nodePort: StrictInt = 0
     appProtocol: str | None = None
 
     @property
@@ -31,7 +32,7 @@ class ServicePort(ApiModel):
 class ClientIPConfig(ApiModel):
     """Session affinity lasts this long after the last connection (v1.ClientIPConfig: 1 to 86400 s, default 3 h)."""
 
-    timeoutSeconds: Annotated[int, Field(strict=True, ge=1, le=86400)] = 10800
+    timeoutSeconds: StrictInt = 10800
 
 
 class SessionAffinityConfig(ApiModel):
@@ -58,7 +59,7 @@ class ServiceSpec(ApiModel):
     publishNotReadyAddresses: StrictBool = False
     ipFamilies: tuple[Literal["IPv4", "IPv6"], ...] = ()
     ipFamilyPolicy: Literal["SingleStack", "PreferDualStack", "RequireDualStack"] | None = None
-    healthCheckNodePort: Annotated[int, Field(strict=True, ge=0, le=65535)] = 0
+    healthCheckNodePort: StrictInt = 0
     loadBalancerIP: str = ""
     loadBalancerClass: str | None = None
     loadBalancerSourceRanges: tuple[str, ...] = ()

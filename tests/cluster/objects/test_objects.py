@@ -31,6 +31,7 @@ ROOTS = {
     "EndpointSlice": "discovery.EndpointSlice",
     "Lease": "coordination.Lease",
     "Ingress": "networking.Ingress",
+    "IngressClass": "networking.IngressClass",
 }
 
 
