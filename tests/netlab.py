@@ -408,7 +408,9 @@ class NftServices:
 
     def _port(self, service: Service) -> ServicePort:
         endpoints = order_endpoints(Endpoint(ip(address), port) for address, port in service.backends)
-        name = ServicePortName("default", f"s{service.cluster_ip.replace('.', '-')}", "", service.proto.upper())
+        name = ServicePortName(
+            "default", f"s{service.cluster_ip.replace('.', '-')}", "", service.proto.upper()
+        )
         return ServicePort(
             name,
             ip(service.cluster_ip),

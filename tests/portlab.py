@@ -49,7 +49,6 @@ HISTORY = st.lists(
 )
 
 
-
 def shaped(key, shape):
     number, label = key
     return port(
@@ -63,6 +62,7 @@ def shaped(key, shape):
         external_policy=shape["external_policy"],
         affinity_timeout_s=shape["affinity_timeout_s"],
     )
+
 
 def wanted(changes):
     """What a step of a history asks of `ServiceTable.with_changes`."""

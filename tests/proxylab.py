@@ -86,7 +86,9 @@ def without_checks(question: Question, said: Expected) -> Expected:
 def with_checks(question: Question, said: Expected) -> Expected:
     """What is said of iptables, for nftables."""
     if question.on_loopback or said[0] == "ACCEPT":
-        return NOTHING  # nodePorts never answer on loopback (13); nothing accepts health checks expressly (14)
+        return (
+            NOTHING  # nodePorts never answer on loopback (13); nothing accepts health checks expressly (14)
+        )
     if said[0] == "" and question.on_cluster_ip:
         return "REJECT", False  # a port that no Service has (10)
     if said[0] == "REJECT" and question.blocked:

@@ -164,6 +164,4 @@ def _cluster_ips_check(config: NftablesConfig, v6: bool) -> Iterator[Rule]:
     yield Rule((active,), REJECT, "Reject traffic to invalid ports of ClusterIPs")
     cidrs = tuple(prefix for prefix in config.service_cidrs if (len(prefix.address) == 16) is v6)
     if cidrs:
-        yield Rule(
-            (Address("daddr", cidrs, braces=True),), DROP, "Drop traffic to unallocated ClusterIPs"
-        )
+        yield Rule((Address("daddr", cidrs, braces=True),), DROP, "Drop traffic to unallocated ClusterIPs")

@@ -139,9 +139,7 @@ class _Maker:
         timeout_s = self.port.affinity_timeout_s
         if timeout_s:
             for name in self.endpoints.values():
-                yield SetSpec(
-                    f"affinity-{name}", _SOURCES[self.v6], dynamic=True, timeout_s=timeout_s
-                )
+                yield SetSpec(f"affinity-{name}", _SOURCES[self.v6], dynamic=True, timeout_s=timeout_s)
 
     def own_chains(self, from_node: bool) -> Iterator[Chain]:
         """The chains that only this port uses."""
@@ -164,9 +162,7 @@ class _Maker:
         found = [self.endpoints[endpoint] for endpoint in endpoints]
         if self.port.affinity_timeout_s:
             source = _SOURCES[self.v6]
-            rules += [
-                Rule((InSet(source, f"affinity-{one}"),), goto(f"endpoint-{one}")) for one in found
-            ]
+            rules += [Rule((InSet(source, f"affinity-{one}"),), goto(f"endpoint-{one}")) for one in found]
         rules.append(Rule((), RandomMap(tuple(goto(f"endpoint-{one}") for one in found))))
         return Chain(name, tuple(rules))
 

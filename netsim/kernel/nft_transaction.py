@@ -161,4 +161,3 @@ def element_text(element: Element) -> str:
     if element.comment:
         text += f' comment "{element.comment}"'
     return text if element.verdict is None else f"{text} : {element.verdict}"
-

@@ -14,15 +14,13 @@ from netsim.dataplane.iptables_config import SMALL_NODES_OF_2019, IptablesConfig
 from netsim.dataplane.node_view import DetectLocal, LocalDetector, NodeView
 from netsim.dataplane.service_table import (
     Endpoint,
-    LoadBalancerIp,
     ServicePort,
-    ServicePortName,
     ServiceTable,
     TrafficPolicy,
-    order_endpoints,
 )
 from netsim.kernel.xtables import Xtables
 from netsim.wire.addr import Prefix, ip
+
 
 class Node:
     """A namespace as far as the dataplane sees it."""

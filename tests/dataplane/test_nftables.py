@@ -1,4 +1,4 @@
-"""The nftables dataplane: texts of a whole table, full and partial syncs, what nodes share, restarts, settings, cost."""
+"""The nftables dataplane: texts of a whole table, full and partial syncs, sharing, restarts, settings, cost."""
 
 from pathlib import Path
 from random import Random
@@ -116,7 +116,9 @@ def test_names(port_name, endpoint, base):
 
 def test_long_names_are_cut_and_stay_apart():
     found = {
-        names.endpoint_name(ServicePortName("n" * 63, "s" * 63, "p" * 63, "SCTP"), Endpoint(ip(address), 65535))
+        names.endpoint_name(
+            ServicePortName("n" * 63, "s" * 63, "p" * 63, "SCTP"), Endpoint(ip(address), 65535)
+        )
         for address in (f"{'2001:db8:' + '1111:' * 5}111{i}" for i in range(3))
     }
     assert {len(name) for name in found} == {240}
@@ -153,7 +155,8 @@ def test_partial_sync_writes_only_what_changed():
     report = proxier.sync(node, old, new)
     assert (report.full, report.services_changed, report.chains_written) == (False, 1, 4)
     assert report.lines_written == len(report.script().splitlines()) - 1
-    assert "10.0.7.3" in report.script() and "10.0.8.1" not in report.script()
+    assert "10.0.7.3" in report.script()
+    assert "10.0.8.1" not in report.script()
     assert report.cost_ns < full.cost_ns
 
 
@@ -252,10 +255,9 @@ def test_nodes_share_chains():
     nodes = [Node(), Node()]
     for number, node in enumerate(nodes, 1):
         dataplane.on_node(view(number)).sync(node, None, ServiceTable([port(n) for n in range(1, 4)]))
-    first, second = (
-        {n: c for n, c in node.chains.items() if names.is_service_chain(n)} for node in nodes
-    )
-    assert first and all(second[name] is chain for name, chain in first.items())
+    first, second = ({n: c for n, c in node.chains.items() if names.is_service_chain(n)} for node in nodes)
+    assert first
+    assert all(second[name] is chain for name, chain in first.items())
 
 
 # ------------------------------------------------------------------ settings
@@ -319,7 +321,9 @@ def test_ipv6_has_a_table_of_its_own():
         port(1).name, ip("fd00:172::1"), 80, endpoints=(Endpoint(ip("fd00::1"), 8080),), affinity_timeout_s=60
     )
     where = NodeView("node-1", ip("fd00:18::2"), node_port_addresses=(Prefix.parse("fd00:18::2/128"),))
-    node, _ = fresh(ServiceTable([service]), where, NftablesConfig(service_cidrs=(Prefix.parse("fd00:172::/112"),)))
+    node, _ = fresh(
+        ServiceTable([service]), where, NftablesConfig(service_cidrs=(Prefix.parse("fd00:172::/112"),))
+    )
     text = node.nft.list_ruleset()
     assert text.startswith("table ip6 kube-proxy {")
     for line in (
@@ -333,7 +337,8 @@ def test_ipv6_has_a_table_of_its_own():
 
 # ------------------------------------------------------------------ cost
 @pytest.mark.parametrize(
-    ("services", "endpoints", "seconds"), [(10_000, 20_000, 480), (44_125, 44_152, 940), (5_006, 250_011, 325)]
+    ("services", "endpoints", "seconds"),
+    [(10_000, 20_000, 480), (44_125, 44_152, 940), (5_006, 250_011, 325)],
 )
 def test_cost_of_full_syncs(services, endpoints, seconds):
     """V24, to within its order of magnitude; of the two runs of the last case the geometric mean."""

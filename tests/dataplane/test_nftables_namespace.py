@@ -173,4 +173,6 @@ def test_first_packets_take_12_us_however_many_services_there_are(services):
     bench.left.arrive(tcp(CLIENT, 40000, SERVICE, 80, "S"))
     [(started_ns, _)] = bench.right.sent
     assert started_ns == pytest.approx(12_000, rel=0.05)
-    assert started_ns == 1_700 + 10_000 + (2 + 6 + 5 + 2) * 6  # rules before, in and after nat, and in postrouting
+    assert (
+        started_ns == 1_700 + 10_000 + (2 + 6 + 5 + 2) * 6
+    )  # rules before, in and after nat, and in postrouting

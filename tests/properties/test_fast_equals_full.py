@@ -38,6 +38,7 @@ def lab_chain(*rules: Rule, base: Base = FORWARD) -> Transaction:
     chain = Chain(f"{base.type}-{base.hook.name.lower()}", rules, base)
     return Transaction(TableId("ip", "lab"), (Write(chain),))
 
+
 DNS, WEB = "10.96.0.10", "10.96.0.20"
 PODS = [(1, 5), (1, 6), (2, 7), (2, 8)]
 HOSTS = ["p1-5", "p1-6", "p2-7", "p2-8", "n1", "n2", "laptop"]
@@ -67,7 +68,9 @@ NFT_CHANGES = [
     lab_chain(Rule((Port(UDP, 8053),), REJECT)),
     lab_chain(Rule((), RandomMap((DROP, ACCEPT, ACCEPT)), counted=True)),
     lab_chain(Rule((SetMark(1),))),
-    lab_chain(Rule((CtState(("ESTABLISHED",)),), ACCEPT, counted=True), Rule((Port(TCP, 8080),), counted=True)),
+    lab_chain(
+        Rule((CtState(("ESTABLISHED",)),), ACCEPT, counted=True), Rule((Port(TCP, 8080),), counted=True)
+    ),
     lab_chain(Rule((Address("daddr", (Prefix.parse(f"{DNS}/32"),)),), counted=True), base=EARLY),
     lab_chain(Rule((L4Protocol(TCP),), ACCEPT, counted=True), base=EARLY),
     lab_chain(Rule((Port(UDP, 53),), final(Dnat(ip("10.244.1.6"), 8053))), base=NAT),
@@ -197,7 +200,8 @@ class Run:
     # ------------------------------------------------------------------ changes
     def rules(self, which: int) -> None:
         node = self.lab.nodes[which % 2]
-        assert node.ns.xtables is not None and node.ns.nft is not None
+        assert node.ns.xtables is not None
+        assert node.ns.nft is not None
         if self.mode == "nftables" and which % 3:
             if which % 3 == 1:
                 self.nft.serve(Service(DNS, 53, [("10.244.2.8", 8053)]), nodes=[node])

@@ -179,9 +179,7 @@ def _from_node(case: dict[str, Any], flow: dict[str, Any]) -> bool:
 
 
 def _cases(config: pytest.Config) -> list[Any]:
-    return [
-        pytest.param(case, backend, id=f"{backend}: {case['id']}") for case, backend in _cases_of(config)
-    ]
+    return [pytest.param(case, backend, id=f"{backend}: {case['id']}") for case, backend in _cases_of(config)]
 
 
 def _named(name: str, key: str | None = None) -> Callable[[pytest.Config], list[Any]]:
