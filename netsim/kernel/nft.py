@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from netsim.kernel import nft_transaction as tx
 from netsim.kernel.hooks import Hook
 from netsim.kernel.journey import NftRuleHit
+from netsim.kernel.nft_check import Draft, NftError
 from netsim.kernel.nft_table import Base, Chain, NamedSet, Rule, TableId
 from netsim.kernel.nft_verdict import Flow, Verdict
 from netsim.kernel.rule_engine import Place, RuleEngine
@@ -21,10 +22,6 @@ from netsim.kernel.xtables_counter import Counter
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import Traversal
-
-
-class NftError(ValueError):
-    """A change that nft would refuse; the message says why."""
 
 
 class BaseChain(NamedTuple):
@@ -43,7 +40,7 @@ class Nftables(RuleEngine):
     """The tables of one namespace and what they say about packets. `registered` is called when base chains came or
     went; `current` are the sets of the table being walked."""
 
-    __slots__ = ("_counters", "_places", "bases", "comments", "current", "registered", "sets")
+    __slots__ = ("_counters", "_places", "_uses", "bases", "comments", "current", "registered", "sets")
 
     tables: dict[str, dict[str, Chain]]
 
@@ -57,6 +54,8 @@ class Nftables(RuleEngine):
         self.current: dict[str, NamedSet] = {}
         self._places: dict[tuple[Hook, str], tuple[Place, ...]] = {}
         self._counters: dict[tuple[str, str, int], Counter] = {}
+        # How often chains and sets (`@name`) are used by rules and elements, by table.
+        self._uses: dict[str, dict[str, int]] = {}
 
     # ------------------------------------------------------------------ evaluation
     def places(self, hook: Hook, kind: str) -> Sequence[Place]:
@@ -113,12 +112,17 @@ class Nftables(RuleEngine):
 
     # ------------------------------------------------------------------ changes
     def commit(self, transaction: tx.Transaction) -> None:
-        """Carry out a transaction. Raises NftError, and changes nothing, if a rule or element leads nowhere."""
+        """Carry out a transaction. Raises NftError, and changes nothing, if nft would refuse it (`nft_check.py`)."""
         table = transaction.table
-        self._check(transaction)
+        chains, sets = self.tables.get(str(table), {}), self.sets.get(str(table), {})
+        draft, uses = Draft(chains, sets), self._uses.setdefault(str(table), {})
+        draft.check(transaction.commands, uses)
+        for name, change in draft.delta.items():
+            uses[name] = uses.get(name, 0) + change
+            if not uses[name]:
+                del uses[name]
         self._memo.forget()
-        chains = self.tables.setdefault(str(table), {})
-        sets = self.sets.setdefault(str(table), {})
+        self.tables[str(table)], self.sets[str(table)] = chains, sets
         self.comments[table] = transaction.comment or self.comments.get(table, "")
         bases: list[tuple[str, Base | None]] = []
         for command in transaction.commands:
@@ -156,41 +160,12 @@ class Nftables(RuleEngine):
         self._memo.forget()
         chains = self.tables.pop(str(table), {})
         self.sets.pop(str(table), None)
+        self._uses.pop(str(table), None)
         self.comments.pop(table, None)
         for name in chains:
             self._forget_counters(table, name)
         self._register(table, [(name, None) for name, chain in chains.items() if chain.base is not None])
         self.changed()
-
-    def _check(self, transaction: tx.Transaction) -> None:
-        """Everything that is led to, looked up or filled must be there at the end."""
-        name = str(transaction.table)
-        chains, sets = self.tables.get(name, {}), self.sets.get(name, {})
-        made: set[str] = set()
-        gone: set[str] = set()
-        new_sets: set[str] = set()
-        wanted: dict[str, str] = {}
-        filled: set[str] = set()
-        for command in transaction.commands:
-            if isinstance(command, tx.Write):
-                made.add(command.chain.name)
-                for rule in command.chain.rules:
-                    for chain in rule.chains:
-                        wanted[chain] = command.chain.name
-            elif isinstance(command, tx.AddElement):
-                element = command.element
-                filled.add(element.set)
-                if element.verdict is not None and element.verdict.chain:
-                    wanted[element.verdict.chain] = element.set
-            elif isinstance(command, tx.DeleteChain):
-                gone.add(command.name)
-            elif isinstance(command, tx.AddSet):
-                new_sets.add(command.spec.name)
-        for chain, where in wanted.items():
-            if chain not in made and (chain not in chains or chain in gone):
-                raise NftError(f"{where} leads to {chain}: No such file or directory")
-        for missing in sorted(filled - new_sets - sets.keys()):
-            raise NftError(f"set {missing}: No such file or directory")
 
     def _register(self, table: TableId, bases: list[tuple[str, Base | None]]) -> None:
         """Base chains came or went: a new one stands before older ones of the same priority (nf_hook_entries_grow)."""
@@ -273,3 +248,5 @@ _SIMPLE: dict[type[tx.Command], Callable[[Nftables, TableId, tx.Command, _Bases]
     tx.FlushSet: _flush_set,
     tx.DeleteSet: _delete_set,
 }
+
+__all__ = ["BaseChain", "NftError", "Nftables"]

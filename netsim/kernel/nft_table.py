@@ -5,12 +5,12 @@ a namespace adds is which of them it holds (`NamedSet.elements`) and what dynami
 Source: net/netfilter/{nf_tables_api,nft_set_hash}.c of Linux 6.8.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
 from netsim.kernel.hooks import Hook
 from netsim.kernel.nft_key import Key, Value
-from netsim.kernel.nft_match import Expression
+from netsim.kernel.nft_match import Expression, InSet, Update
 from netsim.kernel.nft_verdict import Chooser, Verdict
 
 Family = Literal["ip", "ip6", "inet"]
@@ -57,12 +57,13 @@ class Rule:
         return " ".join([*parts, f'comment "{self.comment}"'] if self.comment else parts)
 
     @property
-    def chains(self) -> tuple[str, ...]:
-        """The chains that it leads to."""
+    def uses(self) -> tuple[str, ...]:
+        """The chains that it leads to and, as `@name`, the sets that it looks up."""
+        looked_up = [f"@{e.name}" for e in self.expressions if isinstance(e, InSet | Update)]
         verdict = self.verdict
         if isinstance(verdict, Verdict):
-            return (verdict.chain,) if verdict.chain else ()
-        return verdict.chains if verdict is not None else ()
+            return (*looked_up, verdict.chain) if verdict.chain else tuple(looked_up)
+        return (*looked_up, *(verdict.uses if verdict is not None else ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,16 @@ class Chain:
     rules: tuple[Rule, ...] = ()
     base: Base | None = None
     comment: str = ""
+    _uses: tuple[str, ...] | None = field(init=False, repr=False, compare=False, default=None)
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """What its rules use, as often as they do; worked out once."""
+        uses = self._uses
+        if uses is None:
+            uses = tuple(name for rule in self.rules for name in rule.uses)
+            object.__setattr__(self, "_uses", uses)
+        return uses
 
     @property
     def policy(self) -> str:

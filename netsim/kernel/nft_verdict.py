@@ -110,8 +110,8 @@ class Chooser(Protocol):
         ...
 
     @property
-    def chains(self) -> tuple[str, ...]:
-        """The chains it names."""
+    def uses(self) -> tuple[str, ...]:
+        """The chains it leads to, and as `@name` the map it looks up."""
         ...
 
 
@@ -121,7 +121,6 @@ class VerdictMap:
 
     key: "Key"
     name: str
-    chains = ()
 
     def choose(self, t: "Traversal", x: "Nftables") -> Verdict | None:
         """The verdict that the map holds for the packet's key."""
@@ -129,6 +128,11 @@ class VerdictMap:
             x.port_blind = False
         element = x.current[self.name].elements.get(self.key.of(t.packet.flow))
         return element.verdict if element is not None else None
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """The map."""
+        return (f"@{self.name}",)
 
     def __str__(self) -> str:
         return f"{self.key} vmap @{self.name}"
@@ -151,8 +155,8 @@ class RandomMap:
         return self.verdicts[x.pick(count, t.ns.random) if count > 1 else 0]
 
     @property
-    def chains(self) -> tuple[str, ...]:
-        """The chains it names."""
+    def uses(self) -> tuple[str, ...]:
+        """The chains it leads to."""
         return tuple(verdict.chain for verdict in self.verdicts if verdict.chain)
 
     def __str__(self) -> str:

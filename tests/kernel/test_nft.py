@@ -363,23 +363,51 @@ def test_counters_count_and_go_with_their_chain():
     assert bench.ns.nft.counter(TABLE, "forward", 0).packets == 0
 
 
+OLD = Element("m", (ip(SERVER), TCP, 80), goto("old"))
+NO_SUCH, BUSY = "No such file or directory", "Device or resource busy"
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "error"),
     [
-        chains(forward=[Rule((), jump("nowhere"))]),
-        [*chains(forward=[Rule((), jump("old"))]), DeleteChain("old")],
-        chains(forward=[Rule((), RandomMap((goto("old"), goto("nowhere"))))]),
-        maps(((ip(SERVER), TCP, 80), goto("nowhere"))),
-        [AddElement(Element("no-set", ip(SERVER)))],
+        (chains(forward=[Rule((), jump("nowhere"))]), NO_SUCH),
+        (chains(forward=[Rule((), RandomMap((goto("old"), goto("nowhere"))))]), NO_SUCH),
+        ([AddElement(Element("m", (ip(SERVER), TCP, 81), goto("nowhere")))], NO_SUCH),
+        ([AddElement(Element("no-set", ip(SERVER)))], NO_SUCH),
+        (chains(forward=[Rule((), VerdictMap(SERVICE, "no-map"))]), NO_SUCH),
+        ([FlushChain("nowhere")], NO_SUCH),
+        ([DeleteChain("nowhere")], NO_SUCH),
+        ([FlushSet("nowhere")], NO_SUCH),
+        ([DeleteSet("nowhere")], NO_SUCH),
+        ([DeleteElement(Element("m", (ip(SERVER), UDP, 80)))], NO_SUCH),
+        ([DeleteElement(OLD), DeleteElement(OLD)], NO_SUCH),
+        ([DeleteElement(OLD), DeleteChain("old")], BUSY),  # a rule still leads there
+        ([FlushChain("user"), DeleteChain("old")], BUSY),  # an element still does
+        ([DeleteSet("m"), FlushChain("user"), DeleteChain("old")], BUSY),
+        ([DeleteSet("ips")], BUSY),
     ],
 )
-def test_what_leads_nowhere_changes_nothing(wrong):
+def test_what_nft_refuses_changes_nothing(wrong, error):
     nft = Nftables()
-    nft.commit(tx(*chains(old=[Rule((), DROP)])))
+    key = Key(("daddr",))
+    nft.commit(
+        tx(
+            AddSet(SetSpec("m", SERVICE, True)),
+            AddSet(SetSpec("ips", key)),
+            *chains(old=[Rule((), DROP)], user=[Rule((InSet(key, "ips"),), jump("old"))]),
+            *chains(looks=[Rule((), VerdictMap(SERVICE, "m"))]),
+            AddElement(OLD),
+        )
+    )
     before = nft.list_ruleset()
-    with pytest.raises(NftError, match="No such file or directory"):
+    with pytest.raises(NftError, match=error):
         nft.commit(tx(*wrong))
     assert nft.list_ruleset() == before
+    # What is in use may go when its users go with it.
+    nft.commit(
+        tx(FlushChain("looks"), DeleteSet("m"), DeleteChain("user"), DeleteChain("old"), DeleteSet("ips"))
+    )
+    assert nft.tables[str(TABLE)].keys() == {"looks"}
 
 
 def test_flush_and_delete():
