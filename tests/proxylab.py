@@ -59,14 +59,20 @@ class Question:
 
     @property
     def blocked(self) -> bool:
-        """The source is outside the ranges of the load balancer that is asked for."""
-        source = ip(self.flow["sourceIP"])
-        return any(
-            self.dest in port.vips
-            and port.load_balancer_source_ranges
-            and not any(prefix.contains(source) for prefix in port.load_balancer_source_ranges)
-            for port in self.asked
-        )
+        """The source is outside the ranges of the load balancer that is asked for (12)."""
+        return any(self.dest in port.vips and self._keeps_out(port) for port in self.asked)
+
+    def _keeps_out(self, port: ServicePort) -> bool:
+        source, node = ip(self.flow["sourceIP"]), ip(self.proxier["nodeIP"])
+        ranges = port.load_balancer_source_ranges
+        own = source in port.vips and any(prefix.contains(node) for prefix in ranges)
+        return bool(ranges) and not own and not any(prefix.contains(source) for prefix in ranges)
+
+    @property
+    def hopeless(self) -> bool:
+        """What is asked for has no usable endpoint on any node."""
+        endpoints = [endpoint for port in self.asked for endpoint in port.endpoints]
+        return not any(e.ready or e.usable_when_nothing_is_ready for e in endpoints)
 
     @property
     def unallocated(self) -> bool:
@@ -80,6 +86,8 @@ def without_checks(question: Question, said: Expected) -> Expected:
     """What is said of nftables, for a backend that does not check what no Service serves (10)."""
     if question.unallocated or (question.on_cluster_ip and not question.asked):
         return NOTHING
+    if said[0] == "DROP" and question.blocked and question.hopeless:
+        return "REJECT", False  # the endpoints are asked before the firewall (12)
     return said
 
 

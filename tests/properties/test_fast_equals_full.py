@@ -43,7 +43,8 @@ DNS, WEB = "10.96.0.10", "10.96.0.20"
 PODS = [(1, 5), (1, 6), (2, 7), (2, 8)]
 HOSTS = ["p1-5", "p1-6", "p2-7", "p2-8", "n1", "n2", "laptop"]
 TARGETS = [DNS, WEB, "10.244.1.5", "10.244.2.7", "10.244.2.99", "172.18.0.3", "203.0.113.10", "192.0.2.1"]
-SERVER_PORTS = {DNS: 53, WEB: 80}
+OTHER = "10.96.0.30"
+SERVER_PORTS = {DNS: 53, WEB: 80, OTHER: 53}
 FLAG_NAMES = ["S", ".", "F.", "R", "S."]
 
 BASE_RULES = """
@@ -349,6 +350,28 @@ def test_new_flows_take_the_remembered_way(mode: str, monkeypatch: pytest.Monkey
     fast, full = Run(False, mode=mode).execute(script), Run(True, mode=mode).execute(script)
     assert len(taken) > 40
     agree(fast, full)
+
+
+def counted_before_dnat(follow: bool, drop: bool) -> Run:
+    """Flows of the same two hosts by two Services; a rule before DNAT counts, or drops, the answered ones of one."""
+    run = Run(follow, mode="nftables")
+    endpoint = [("10.244.2.7", 8053)]
+    run.nft.serve(Service(DNS, 53, endpoint), Service(OTHER, 53, endpoint))
+    asked = (Address("daddr", (Prefix.parse(f"{OTHER}/32"),)), CtState(("ESTABLISHED",)))
+    for node in run.lab.nodes:
+        node.ns.nft.commit(lab_chain(Rule(asked, DROP if drop else None, counted=True), base=EARLY))
+    script: list[tuple[Any, int]] = []
+    for port in range(4000, 4008):
+        for target in (DNS, OTHER):
+            script += [([Send("p1-6", target, port, "", 100, 64)], 2 * MS)] * 4
+    return run.execute(script)
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_what_is_remembered_depends_on_the_service_that_was_asked(drop: bool) -> None:
+    fast, full = counted_before_dnat(False, drop), counted_before_dnat(True, drop)
+    agree(fast, full)
+    assert f"counter packets {8 * 3} bytes" in fast.counters()["n1"]
 
 
 def test_watching_changes_nothing() -> None:
