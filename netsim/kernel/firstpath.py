@@ -93,7 +93,8 @@ def remember(t: "Traversal", device: "Device", hop: "NextHop", cost_ns: int) -> 
     if leaf not in first.ways and first.root is root:
         dnat = leaf.verdict if leaf is not None else None
         assert dnat is None or isinstance(dnat, Dnat)
-        leaves = (leaf, *rest) if leaf is not None else rest
+        ends = (leaf, *rest) if leaf is not None else rest
+        leaves = tuple(end for end in ends if end.hits)  # others have nothing to count
         first.add(leaf, Onward(dnat, leaves, hop, cost_ns, entry.foreseen, entry.reply.path))
 
 

@@ -6,7 +6,7 @@ iptables alone costs nothing more. For nat the first engine that decides wins (n
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from netsim.kernel.hooks import ACCEPT, DropReason, Hook, HookFunction, Traversal
 from netsim.kernel.nft import BaseChain, Nftables
@@ -14,6 +14,8 @@ from netsim.kernel.targets import Target
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
+
+T = TypeVar("T")
 
 _LENGTHS: Final = {"ip": 4, "ip6": 16, "inet": 0}
 # Priorities of iptables's nat table.
@@ -39,7 +41,7 @@ def _arrange(
     for hook in Hook:
         mine = [found for found in nft.bases if found.base.hook is hook]
         filters: list[tuple[int, HookFunction]] = [
-            (found.base.priority, partial(_filter, nft, found, _LENGTHS[found.table.family]))
+            (found.base.priority, _called(_filter, nft, found))
             for found in mine
             if found.base.type == "filter"
         ]
@@ -47,21 +49,25 @@ def _arrange(
         merged = sorted([*filters, *((priorities[f], f) for f in plain[hook])], key=lambda pair: pair[0])
         ns.hooks[hook] = tuple(function for _, function in merged)
         asked: list[tuple[int, Callable[[Traversal], Target | None]]] = [
-            (found.base.priority, partial(_nat, nft, found, _LENGTHS[found.table.family]))
-            for found in mine
-            if found.base.type == "nat"
+            (found.base.priority, _called(_nat, nft, found)) for found in mine if found.base.type == "nat"
         ]
         asked.append((_NAT.get(hook, 0), ns.xtables.nat))
         ns.nat_rules[hook] = tuple(ask for _, ask in sorted(asked, key=lambda pair: pair[0]))
 
 
-def _filter(nft: Nftables, found: BaseChain, length: int, t: Traversal) -> DropReason | None:
+def _filter(nft: Nftables, table: str, chain: str, length: int, t: Traversal) -> DropReason | None:
     if length and len(t.packet.flow.src) != length:
         return ACCEPT
-    return nft.judge(str(found.table), found.name, t)
+    return nft.judge(table, chain, t)
 
 
-def _nat(nft: Nftables, found: BaseChain, length: int, t: Traversal) -> Target | None:
+def _nat(nft: Nftables, table: str, chain: str, length: int, t: Traversal) -> Target | None:
     if length and len(t.packet.flow.src) != length:
         return None
-    return nft.evaluate(str(found.table), found.name, t)
+    return nft.evaluate(table, chain, t)
+
+
+def _called(
+    function: Callable[[Nftables, str, str, int, Traversal], T], nft: Nftables, found: BaseChain
+) -> Callable[[Traversal], T]:
+    return partial(function, nft, str(found.table), found.name, _LENGTHS[found.table.family])

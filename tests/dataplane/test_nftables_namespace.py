@@ -108,6 +108,21 @@ def test_a_node_port_without_endpoints_is_refused():
     assert world.bench.drops() == {("INPUT", "NETFILTER_REJECT"): 1}
 
 
+@pytest.mark.parametrize(("address", "port"), [(SERVICE, 80), ("10.1.0.1", 30080)])
+def test_the_node_itself(address, port):
+    """Its own packets meet the output chains, and are masqueraded to the address of the way out."""
+    bench = World(service(20, node_port=30080)).bench
+    bench.ns.output(tcp("10.1.0.1", 40000, address, port, "S"), 0)
+    found = bench.right.one().flow
+    assert (ip_text(found.src), ip_text(found.dst), found.dport) == ("10.2.0.1", "10.2.0.20", 8080)
+
+
+def test_the_node_is_refused_too():
+    bench = World(service()).bench
+    bench.ns.output(tcp("10.1.0.1", 40000, SERVICE, 80, "S"), 0)
+    assert bench.drops() == {("OUTPUT", "NETFILTER_REJECT"): 1}
+
+
 def test_a_pod_that_meets_itself_is_masqueraded():
     bench = World(service(20)).bench
     bench.right.arrive(tcp("10.2.0.20", 40000, SERVICE, 80, "S"))
