@@ -3,7 +3,9 @@
 - An established packet pays for the namespace crossing, 1.7 us (Cilium's TCP_RR charts of 2021: 27.8 against 20.9 us
   for four crossings; timing facts, cost.veth_netns_crossing).
 - The first packet of a flow also pays for conntrack and the nat rules: about 10 us plus its position among the rules
-  (Kubernetes blog, 2025-02-28, charts; timing README section 3).
+  (Kubernetes blog, 2025-02-28, charts; timing README section 3). In nftables mode it visits some fifteen rules however
+  many Services there are, and takes the 12 us of these charts (V30, cost.nftables_first_packet; p50, the only one
+  modelled).
 """
 
 from netsim.kernel.netns import Cost

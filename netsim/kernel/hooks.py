@@ -22,6 +22,8 @@ SNAT                100  POSTROUTING, INPUT: rewrite the source
 confirm         INT_MAX  POSTROUTING, INPUT: put the entry into the table
 =============  ========  ==========================================================================
 
+Base chains of nftables stand among these by their own priorities (`nft_hooks.py`).
+
 A hook function takes the `Traversal` and returns ACCEPT, a `DropReason`, or STOLEN when it has taken the packet over.
 """
 

@@ -1,41 +1,33 @@
 """Runs kube-proxy's facts (`CASES/kube_proxy/*.json`, see the README there) against our dataplanes.
 
-A case's manifests become a `ServiceTable` by kube-proxy's own translation, the dataplane writes its rules into a
-scratch node, and each flow is walked through those rules; where the rules draw lots, every branch is walked.
+A case's manifests become a `ServiceTable` by kube-proxy's own translation, each dataplane (`tests/proxylab.py`)
+writes its rules into a scratch node, and each flow is walked through those rules; where the rules draw lots, every
+branch is walked.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
+from proxylab import DATAPLANES, Question, expected
 
 from netsim.cluster.objects import EndpointSlice, Service
 from netsim.cluster.proxy_table import Translator
-from netsim.dataplane.iptables import IptablesDataplane, IptablesProxier
-from netsim.dataplane.iptables_config import IptablesConfig
+from netsim.dataplane.base import NodeDataplane
 from netsim.dataplane.node_view import DetectLocal, LocalDetector, NodeView
 from netsim.dataplane.service_table import PROTOCOL_NUMBERS, ServiceTable
+from netsim.kernel.nft import Nftables
 from netsim.kernel.targets import Drop, Reject
 from netsim.kernel.xtables import Xtables
-from netsim.kernel.xtables_outcomes import Outcome, Steps, outcomes
+from netsim.kernel.xtables_outcomes import Outcome, outcomes
 from netsim.wire.addr import Prefix, ip
 from netsim.wire.packet import Flow, endpoint_text
 
 ZONE = "topology.kubernetes.io/zone"
-# The chains that upstream's tracer goes through, whichever hook the packet would meet.
-TRACER_STEPS: Steps = (
-    ("nat", "PREROUTING"),
-    ("filter", "KUBE-SERVICES"),
-    ("filter", "KUBE-EXTERNAL-SERVICES"),
-    ("filter", "KUBE-NODEPORTS"),
-    ("filter", "KUBE-PROXY-FIREWALL"),
-    ("nat", "POSTROUTING"),
-)
-DATAPLANES = ("iptables",)  # the backends that exist; cases of others are not collected
 
 
 class ScratchNode:
@@ -43,6 +35,7 @@ class ScratchNode:
 
     def __init__(self, view: NodeView) -> None:
         self.xtables: Xtables | None = Xtables()
+        self.nft: Nftables | None = Nftables()
         self.random = Random(1)
         self.view = view
 
@@ -52,27 +45,37 @@ class ScratchNode:
 
 @dataclass
 class World:
-    """One case: its manifests, translated and written into a node."""
+    """One case: its manifests, translated and written into a node by one dataplane."""
 
+    backend: str
+    case: dict[str, Any]
     view: NodeView
     table: ServiceTable
     node: ScratchNode
-    proxier: IptablesProxier
+    proxier: NodeDataplane[Any]
 
-    def trace(self, flow: dict[str, Any], steps: Steps | None = TRACER_STEPS) -> list[Outcome]:
-        """All ways of a flow of the case."""
+    def trace(self, flow: dict[str, Any], hooks: bool = False) -> list[Outcome]:
+        """All ways of a flow of the case: through the chains of upstream's tracer, or by the `hooks` that such a packet
+        meets."""
         number = PROTOCOL_NUMBERS[flow["protocol"]]
         first = Flow(ip(flow["sourceIP"]), ip(flow["destIP"]), 40000, flow["destPort"], number)
+        steps = None if hooks else DATAPLANES[self.backend].tracer_steps
+        if steps and self.view.is_ipv6:
+            steps = [(table.replace("ip ", "ip6 "), chain) for table, chain in steps]
         return outcomes(self.node, first, device="eth0", steps=steps)
 
+    def expected(self, flow: dict[str, Any]) -> tuple[str | list[str], bool]:
+        """What this dataplane must do with a flow of the case."""
+        return expected(self.backend, Question(self.case["proxier"], self.table, flow))
 
-def build(case: dict[str, Any], sync: bool = True) -> World:
+
+def build(case: dict[str, Any], sync: bool = True, backend: str = "iptables") -> World:
     """The world of a case; without `sync` no rules are written yet."""
     proxier = case["proxier"]
     view = node_view(proxier, case["objects"])
     table = service_table(case["objects"], 4 if proxier["ipFamily"] == "IPv4" else 6)
-    config = IptablesConfig(nfacct=proxier.get("nfacct", False), masquerade_random_fully=False)
-    world = World(view, table, ScratchNode(view), IptablesDataplane(config).on_node(view))
+    dataplane = DATAPLANES[backend].make(proxier, view)
+    world = World(backend, case, view, table, ScratchNode(view), dataplane)
     if sync:
         world.proxier.sync(world.node, None, table)
     return world
@@ -92,7 +95,7 @@ def node_view(proxier: dict[str, Any], objects: Iterable[dict[str, Any]] = ()) -
         labels.get(ZONE, ""),
         _detector(proxier["localDetector"]),
         proxier["masqueradeAll"],
-        proxier["localhostNodePorts"],
+        proxier.get("localhostNodePorts", False),
         None if ranges is None else tuple(p for p in map(Prefix.parse, ranges) if len(p.address) == length),
     )
 
@@ -130,7 +133,7 @@ def summary(found: list[Outcome]) -> tuple[str | list[str], bool]:
         return "DROP", False
     if isinstance(last.verdict, Reject):
         return "REJECT", False
-    if any("-j DNAT" in hit.text for hit in last.hits):
+    if any("-j DNAT" in hit.text or " dnat to " in hit.text for hit in last.hits):
         reached = dict.fromkeys(endpoint_text(o.flow.dst, o.flow.dport) for o in found)
         return list(reached), any(o.source is not None for o in found)
     accepted = any(hit.text.endswith("-j ACCEPT") for hit in last.hits)
@@ -143,7 +146,7 @@ def journey(found: list[Outcome]) -> str:
     for number, outcome in enumerate(found, start=1):
         end = outcome.verdict or outcome.source or "goes on"
         lines.append(f"branch {number}, probability {outcome.probability:.4f}, to {outcome.flow}: {end}")
-        lines += [f"    {hit.table}: -A {hit.chain} {hit.text}" for hit in outcome.hits]
+        lines += [f"    {hit}" for hit in outcome.hits]
     return "\n".join(lines)
 
 
@@ -152,18 +155,22 @@ def _load(config: pytest.Config, name: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
+def _cases_of(config: pytest.Config) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each case with each dataplane."""
+    return ((case, backend) for case in _load(config, "cases.json") for backend in DATAPLANES)
+
+
 def _flows(config: pytest.Config) -> list[Any]:
     return [
-        pytest.param(case, flow, id=f"{case['id']}: {flow['name']}")
-        for case in _load(config, "cases.json")
-        if case["proxier"]["backend"] in DATAPLANES
+        pytest.param(case, flow, backend, id=f"{backend}: {case['id']}: {flow['name']}")
+        for case, backend in _cases_of(config)
         for flow in case["flows"]
     ]
 
 
 def _device_flows(config: pytest.Config) -> list[Any]:
     """Flows whose first packet comes in by a device: their source is not an address of the node."""
-    return [row for row in _flows(config) if not _from_node(*row.values)]
+    return [row for row in _flows(config) if not _from_node(*row.values[:2])]
 
 
 def _from_node(case: dict[str, Any], flow: dict[str, Any]) -> bool:
@@ -172,8 +179,7 @@ def _from_node(case: dict[str, Any], flow: dict[str, Any]) -> bool:
 
 
 def _cases(config: pytest.Config) -> list[Any]:
-    cases = [c for c in _load(config, "cases.json") if c["proxier"]["backend"] in DATAPLANES]
-    return [pytest.param(case, id=case["id"]) for case in cases]
+    return [pytest.param(case, backend, id=f"{backend}: {case['id']}") for case, backend in _cases_of(config)]
 
 
 def _named(name: str, key: str | None = None) -> Callable[[pytest.Config], list[Any]]:
@@ -213,9 +219,9 @@ def _conntrack(config: pytest.Config) -> list[Any]:
 
 
 SOURCES: dict[tuple[str, ...], Callable[[pytest.Config], list[Any]]] = {
-    ("case", "flow"): _flows,
-    ("device_case", "device_flow"): _device_flows,
-    ("whole_case",): _cases,
+    ("case", "flow", "backend"): _flows,
+    ("device_case", "device_flow", "device_backend"): _device_flows,
+    ("whole_case", "case_backend"): _cases,
     ("history", "step"): _sequences,
     ("snippet",): _named("rules.json", "snippets"),
     ("count", "text"): _probabilities,
@@ -234,14 +240,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def build_world() -> Callable[..., World]:
     """Makes the world of a case; worlds of the same case are built once."""
-    known: dict[str, World] = {}
+    known: dict[tuple[str, str], World] = {}
 
-    def make(case: dict[str, Any], sync: bool = True) -> World:
+    def make(case: dict[str, Any], backend: str = "iptables", sync: bool = True) -> World:
         if not sync:
-            return build(case, sync=False)
-        if case["id"] not in known:
-            known[case["id"]] = build(case)
-        return known[case["id"]]
+            return build(case, sync=False, backend=backend)
+        key = case["id"], backend
+        if key not in known:
+            known[key] = build(case, backend=backend)
+        return known[key]
 
     return make
 
