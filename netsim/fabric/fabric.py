@@ -233,7 +233,8 @@ class Fabric:
     def copies(self) -> int:
         """Packets that came into being on the way: broadcast copies and netem duplicates."""
         links = [link for cable in self.cables.values() for link in cable.links]
-        return self.switch.copied + self._duplicated + sum(link.duplicated for link in links)
+        bridged = sum(host.ns.copied for host in self.hosts())
+        return self.switch.copied + bridged + self._duplicated + sum(link.duplicated for link in links)
 
 
 def mac_for(host: str, device: str) -> bytes:

@@ -13,6 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netlab import Lab, Service, filter, inbox, services, tcp, udp
 
+from netsim.cni.bridge import BridgeCni
+from netsim.cni.flat import FlatCni
+from netsim.cni.vxlan import VxlanCni
 from netsim.engine import MS, US, S
 from netsim.fabric.capture import Capture
 from netsim.fabric.host import Host
@@ -21,6 +24,7 @@ from netsim.kernel.routing import Route, RouteKind
 from netsim.wire.addr import Prefix, ip, ip_text
 from netsim.wire.packet import ACK, FIN, SYN, TCP, UDP, Packet, TcpSegment
 
+CNIS = {"flat": FlatCni, "vxlan": VxlanCni, "bridge": BridgeCni}
 DNS, WEB = "10.96.0.10", "10.96.0.20"
 PODS = [(1, 5), (1, 6), (2, 7), (2, 8)]
 HOSTS = ["p1-5", "p1-6", "p2-7", "p2-8", "n1", "n2", "laptop"]
@@ -94,8 +98,8 @@ scripts = st.lists(st.tuples(st.one_of(repeats, repeats, repeats, changes), wait
 class Run:
     """One execution of a script."""
 
-    def __init__(self, follow: bool, seed: int = 1) -> None:
-        self.lab = Lab(nodes=2, seed=seed, follow=follow)
+    def __init__(self, follow: bool, seed: int = 1, network: str = "flat") -> None:
+        self.lab = Lab(nodes=2, seed=seed, follow=follow, cni=CNIS[network]())
         for node, number in PODS:
             self.lab.pod(node, number)
         self.lab.outside()
@@ -236,7 +240,19 @@ class Run:
 @settings(max_examples=60)
 @given(scripts, st.integers(0, 3))
 def test_both_ways_give_the_same_run(script: list[tuple[Any, int]], seed: int) -> None:
-    fast, full = Run(False, seed).execute(script), Run(True, seed).execute(script)
+    _same(Run(False, seed).execute(script), Run(True, seed).execute(script))
+
+
+@pytest.mark.parametrize("network", ["vxlan", "bridge"])
+@settings(max_examples=30)
+@given(scripts, st.integers(0, 3))
+def test_both_ways_give_the_same_run_with_tunnels_and_bridges(
+    network: str, script: list[tuple[Any, int]], seed: int
+) -> None:
+    _same(Run(False, seed, network).execute(script), Run(True, seed, network).execute(script))
+
+
+def _same(fast: Run, full: Run) -> None:
     assert full.remembered() == 0
     assert fast.frames() == full.frames()
     assert fast.deliveries() == full.deliveries()
@@ -265,10 +281,12 @@ def steady(protocol: str) -> list[tuple[Any, int]]:
     return script
 
 
+@pytest.mark.parametrize("network", CNIS)
 @pytest.mark.parametrize("protocol", ["udp", "tcp"])
-def test_steady_flows_take_the_remembered_path(protocol: str) -> None:
+def test_steady_flows_take_the_remembered_path(protocol: str, network: str) -> None:
     script = steady(protocol)
-    fast, full = Run(False).execute(script), Run(True).execute(script)
+    fast = Run(False, network=network).execute(script)
+    full = Run(True, network=network).execute(script)
     assert fast.remembered() > 150
     assert fast.frames() == full.frames()
     assert fast.counters() == full.counters()
