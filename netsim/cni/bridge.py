@@ -63,6 +63,7 @@ class BridgeCni:
 
     name = "bridge"
     mtu = 1500
+    pods_on_link = True
 
     def __init__(self) -> None:
         self.bridges = NodeBridges(self.mtu)

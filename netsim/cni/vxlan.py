@@ -36,6 +36,7 @@ class VxlanCni:
 
     name = "vxlan"
     mtu = _UPLINK_MTU - OVERHEAD
+    pods_on_link = True
 
     def __init__(self) -> None:
         self.bridges = NodeBridges(self.mtu)
