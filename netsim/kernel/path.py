@@ -25,7 +25,7 @@ from netsim.kernel.neighbour import NextHop
 from netsim.kernel.routing import Route, RouteKind
 from netsim.wire import parse
 from netsim.wire.addr import BROADCAST_MAC
-from netsim.wire.packet import ICMP, TCP, UDP, ArpMessage, Packet, RawBody
+from netsim.wire.packet import ICMP, NO_MACS, TCP, UDP, ArpMessage, Packet, RawBody
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
@@ -80,8 +80,7 @@ def forward(t: Traversal) -> None:
     """Not for us: find the way out, or say that there is none."""
     ns, packet, now = t.ns, t.packet, t.now
     if not ns.sysctl.ip_forward:
-        flooded = t.in_device is not None and packet.macs[:6] not in (t.in_device.mac, BROADCAST_MAC)
-        reason = DropReason.OTHERHOST if flooded else DropReason.IP_NOT_FORWARDING
+        reason = DropReason.OTHERHOST if _flooded(t) else DropReason.IP_NOT_FORWARDING
         ns.drop(packet, Hook.FORWARD, reason, now, t.in_device)
         return
     if not choose_device(t, Hook.FORWARD):
@@ -98,6 +97,12 @@ def forward(t: Traversal) -> None:
     packet.ttl -= 1
     if run(t, Hook.FORWARD):
         leave(t)
+
+
+def _flooded(t: Traversal) -> bool:
+    """Whether a bridge did not know where to send the frame, and sent it here too (PACKET_OTHERHOST)."""
+    to = t.packet.macs[:6]
+    return t.in_device is not None and to not in (t.in_device.mac, BROADCAST_MAC, NO_MACS[:6])
 
 
 def output(ns: "Namespace", packet: Packet, now: int) -> Errno | None:

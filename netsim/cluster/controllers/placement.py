@@ -2,7 +2,8 @@
 
 Called by: `scheduler.py`. Filters (pkg/scheduler/framework/plugins): NodeName, NodeSelector, TaintToleration,
 NodeUnschedulable, NodePorts (`hostports.py`), and the kubelet's limit on pods. Score: fewest pods of the same owner,
-then fewest pods, then the node's name; upstream's default spreading and least-allocated scores lead the same way, with random ties.
+then fewest pods, then the node's name; upstream's default spreading and least-allocated scores lead the same way, with
+random ties.
 Simplified: resource requests, affinity and topology spread constraints do not count.
 """
 
