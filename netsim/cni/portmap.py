@@ -23,6 +23,7 @@ from netsim.kernel.matches import (
     IpProtocol,
     Mark,
     Match,
+    Module,
     MultiPort,
     Source,
 )
@@ -126,6 +127,7 @@ def _mapping_rules(mapping: PortMapping, pod: PodNetwork) -> Iterator[Rule]:
     """Mark what would not find its way back without masquerading, then DNAT."""
     base: tuple[Match, ...] = (
         IpProtocol(_NUMBERS[mapping.protocol]),
+        Module(mapping.protocol),  # which iptables loads by itself for --dport
         DestinationPort(mapping.host_port, mapping.host_port),
     )
     if mapping.host_ip is not None and any(mapping.host_ip):

@@ -57,7 +57,9 @@ def test_names_and_a_service_on_both_nodes(cluster: Cluster) -> None:
     assert servers(cluster, "pod/client") == {"worker-1", "worker-2"}
 
 
-@pytest.mark.parametrize("source", ["pod/client", "pod/edge", "pod/node-agent", "node/worker-1", "node/control-plane"])
+@pytest.mark.parametrize(
+    "source", ["pod/client", "pod/edge", "pod/node-agent", "node/worker-1", "node/control-plane"]
+)
 def test_every_pod_answers_everybody(cluster: Cluster, source: str) -> None:
     for pod in pods(cluster, run="my-nginx"):
         assert ask(cluster, source, pod.status.podIP).outcome == "ok"
@@ -168,7 +170,10 @@ def test_a_host_port_goes_with_its_pod() -> None:
     node = cluster.fabric.nodes["worker-1"].ns
     assert node.xtables is not None
     assert "CNI-DN-" in node.xtables.save()
-    inject(cluster, {"at": "0s", "action": "pod-delete", "selector": {"pod": "default/edge"}, "gracePeriod": "0s"})
+    inject(
+        cluster,
+        {"at": "0s", "action": "pod-delete", "selector": {"pod": "default/edge"}, "gracePeriod": "0s"},
+    )
     cluster.run("10s")
     assert "CNI-DN-" not in node.xtables.save()
     assert "CNI-HOSTPORT-DNAT" in node.xtables.save()
@@ -186,7 +191,9 @@ def test_a_hostnetwork_pod_goes_and_the_node_stays() -> None:
     assert servers(cluster, "pod/client") == {"worker-1", "worker-2"}
 
 
-@pytest.mark.parametrize(("options", "outcomes"), [("", {"ok"}), (", bridgeNfCallIptables: false", {"ok", "timeout"})])
+@pytest.mark.parametrize(
+    ("options", "outcomes"), [("", {"ok"}), (", bridgeNfCallIptables: false", {"ok", "timeout"})]
+)
 def test_the_classic_lab_of_br_netfilter(options: str, outcomes: set[str], tmp_path: Path) -> None:
     """Without it, a Service hangs whenever it leads to a pod on the client's own node."""
     cluster = booted(tmp_path, "bridge", options)
