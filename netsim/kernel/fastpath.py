@@ -98,7 +98,7 @@ def _router_receiver(device: "Device", clock: Clock, conntrack: "Conntrack") -> 
             src, dst, _, dport, proto = packet.flow
             first = ns.firsts.get((src, dst, dport, proto, device))
             if first is not None and first.ready and packet.ttl > 1 and packet.size <= first.max_size:
-                begins = type(packet.body) is UdpDatagram or packet.body.flags & 63 == SYN  # type: ignore[union-attr]
+                begins = type(packet.body) is UdpDatagram or getattr(packet.body, "flags", 0) & 63 == SYN
                 if begins and not packet.mark and not conntrack.full(now):
                     take(ns, conntrack, first, packet, now)
                     return

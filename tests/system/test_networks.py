@@ -210,3 +210,60 @@ def test_the_classic_lab_of_br_netfilter(options: str, outcomes: set[str], tmp_p
             assert cluster.containers.owner(half.entry.reply.flow.src, 80)[1] == mine
     assert found == outcomes
     assert cluster.books().closes
+
+
+@pytest.mark.parametrize(
+    ("network", "uplink", "steps"),
+    [
+        ("flat", [], {"bridge": 0, "encapsulate": 0, "decapsulate": 0}),
+        ("bridge", [], {"bridge": 1, "encapsulate": 0, "decapsulate": 0}),
+        ("vxlan", ["VXLAN"], {"bridge": 1, "encapsulate": 1, "decapsulate": 1}),
+    ],
+)
+def test_explain_tells_the_way_between_nodes(
+    network: str, uplink: list[str], steps: dict[str, int], tmp_path: Path
+) -> None:
+    """One packet, one journey, with the steps that the network adds; a capture shows what the cable carries."""
+    cluster = booted(tmp_path, network)
+    client = next(pod for pod in pods(cluster, run="client"))
+    there = next(pod for pod in pods(cluster, run="my-nginx") if pod.spec.nodeName != client.spec.nodeName)
+    ask(cluster, "pod/client", there.status.podIP)  # neighbours are known from here on
+    capture = cluster.capture(f"{there.spec.nodeName}:eth0")
+    explained = cluster.explain("pod/client", f"http://{there.status.podIP}/")
+    capture.stop()
+    syn = next(packet for packet in explained.journey.packets if packet.summary.endswith("Flags [S]"))
+    assert syn.fate == f"delivered to default/{there.metadata.name}"
+    kinds = [step.kind for step in syn.steps]
+    assert {kind: kinds.count(kind) for kind in steps} == steps
+    if uplink:
+        order = [step.kind for step in syn.steps if step.kind in ("encapsulate", "decapsulate", "bridge")]
+        assert order == ["encapsulate", "decapsulate", "bridge"]
+        assert "vni 1 in udp 172.18.0." in explained.text()
+        assert "Note over h1: ENCAPSULATE" in explained.journey.mermaid()
+    frames = [hop.packet().to_scapy() for hop in capture if hop.uid == syn.uid]
+    assert len(frames) == 1
+    assert [layer.__name__ for layer in frames[0].layers() if layer.__name__ == "VXLAN"] == uplink
+    assert dict(frames[0]["TCP"].options)["MSS"] == (1410 if uplink else 1460)
+
+
+AGENTS = """
+---
+apiVersion: v1
+kind: Service
+metadata: {name: agents}
+spec:
+  selector: {run: node-agent}
+  ports: [{port: 80, targetPort: 9100}]
+"""
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_service_before_a_pod_in_its_nodes_network(network: str, tmp_path: Path) -> None:
+    cluster = booted(tmp_path, network, extra=AGENTS)
+    on_its_node = next(pod for pod in pods(cluster, run="my-nginx") if pod.spec.nodeName == "worker-2")
+    neighbour = f"pod/{on_its_node.metadata.name}"
+    for source in ("pod/edge", neighbour, "pod/node-agent", "node/worker-1", "node/worker-2"):
+        done = ask(cluster, source, service_ip(cluster, "agents"), timeout_ns=S)
+        assert done.outcome == "ok", source
+    assert cluster.containers.owner(cluster.host("node/worker-2").address, 9100)[0] == "default/node-agent"
+    assert cluster.books().closes
