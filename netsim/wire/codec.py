@@ -123,7 +123,10 @@ def to_scapy(packet: Packet) -> ScapyPacket:
         _module("dns")
     elif flow.proto == SCTP:
         _module("sctp")
-    dissected: ScapyPacket = l2.Ether(render(packet))
+    return _timeless(l2.Ether(render(packet)))
+
+
+def _timeless(dissected: ScapyPacket) -> ScapyPacket:
     layer: Any = dissected
     while layer:
         layer.time = 0.0
@@ -135,10 +138,8 @@ def _tunnel_to_scapy(packet: Packet, body: VxlanFrame) -> ScapyPacket:
     """The outer headers, then the frame inside as if it were alone."""
     frame = render(packet)
     at = len(frame) - body.inner.size
-    dissected: Any = l2.Ether(frame[: at - VXLAN_HEADER]) / _vxlan()(frame[at - VXLAN_HEADER : at])
-    dissected.time = 0.0
-    whole: ScapyPacket = dissected / to_scapy(body.inner)
-    return whole
+    outer: Any = l2.Ether(frame[: at - VXLAN_HEADER]) / _vxlan()(frame[at - VXLAN_HEADER : at])
+    return _timeless(outer / to_scapy(body.inner))
 
 
 def from_scapy(packet: ScapyPacket | bytes, source: Address | None = None) -> Packet:

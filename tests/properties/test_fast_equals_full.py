@@ -88,10 +88,10 @@ sends = st.builds(
 repeats = st.builds(lambda send, times: [send] * times, sends, st.integers(1, 4))
 changes = st.builds(
     Change,
-    st.sampled_from(["rules", "route", "netem", "cable", "delete", "mtu", "crash"]),
+    st.sampled_from(["rules", "route", "netem", "cable", "delete", "mtu", "crash", "gone"]),
     st.integers(0, 20),
 )
-waits = st.sampled_from([0, 3 * US, 40 * US, 300 * US, 2 * MS, 700 * MS, 3 * S, 40 * S])
+waits = st.sampled_from([0, 3 * US, 40 * US, 300 * US, 2 * MS, 700 * MS, 3 * S, 40 * S, 301 * S])
 scripts = st.lists(st.tuples(st.one_of(repeats, repeats, repeats, changes), waits), min_size=1, max_size=25)
 
 
@@ -197,6 +197,11 @@ class Run:
         ns = self.lab.nodes[which % 2].ns
         ns.devices["eth0"].mtu = 1000 if ns.devices["eth0"].mtu == 1500 else 1500
         ns.changed()
+
+    def gone(self, which: int) -> None:
+        pod = self.lab.fabric.pods.get(HOSTS[which % 4])
+        if pod is not None and which % 3 == 0:
+            self.lab.fabric.remove_pod(pod)
 
     def crash(self, which: int) -> None:
         if which == 0:

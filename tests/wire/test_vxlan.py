@@ -72,6 +72,7 @@ def test_scapy_dissects_down_to_the_inner_packet() -> None:
     assert found[VXLAN].vni == 1
     assert found[VXLAN][IP].dst == "10.244.2.7"
     assert found[Raw].load == b"hello"
+    assert [found[name].time for name in ("Ether", "VXLAN", "Raw")] == [0.0] * 3
 
 
 def test_looking_at_a_tunnel_changes_no_other_dissection() -> None:
