@@ -169,7 +169,8 @@ def test_known_tunnels_take_the_remembered_way_until_something_changes() -> None
     outer = [half for half in conntrack.table.values() if half.flow.dport == 8472]
     assert [half.path.packets for half in outer if half.path is not None] == [3, 3]
     conntrack.settle()
-    assert [xtables.counters("filter", chain)[0].packets for chain in ("OUTPUT", "INPUT")] == [5, 5]
+    counted = [xtables.counters("filter", chain)[0] for chain in ("OUTPUT", "INPUT")]
+    assert [(counter.packets, counter.bytes) for counter in counted] == [(5, 5 * 96), (5, 5 * 96)]
     tunnel.bench.rules(filter("-F OUTPUT\n-F INPUT\n-A OUTPUT -p udp -j DROP\n-A INPUT -p udp -j DROP"))
     tunnel.left.arrive(udp("10.1.0.9", 4000, "10.244.2.7", 53))
     tunnel.comes_in(udp("10.244.2.7", 53, "10.1.0.9", 4000))
