@@ -1,4 +1,4 @@
-"""A bench for a bridge without a simulation: a node with `cni0`, three ports and an uplink, and the rules of Services."""
+"""A bench for a bridge without a simulation: a node with `cni0`, three ports and an uplink, and rules of Services."""
 
 from netlab import Bench, Port, arp, nat
 
