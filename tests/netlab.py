@@ -25,13 +25,14 @@ from netsim.dataplane.service_table import (
     order_endpoints,
 )
 from netsim.engine import Engine, TimerQueue
-from netsim.fabric.fabric import Fabric, FabricConfig
+from netsim.fabric.fabric import Cni, Fabric, FabricConfig
 from netsim.fabric.host import Host, NodeHost, PodHost
 from netsim.kernel import fastpath, path
 from netsim.kernel.hooks import DropReason
 from netsim.kernel.netfilter import enable_netfilter
 from netsim.kernel.netns import Device, Namespace
 from netsim.kernel.routing import Route
+from netsim.kernel.sockets import Sockets
 from netsim.kernel.sysctl import Sysctl
 from netsim.kernel.targets import Jump
 from netsim.kernel.xtables_chain import Rule
@@ -82,14 +83,18 @@ def arp(op: int, sender_mac: bytes, sender: str, target: str, target_mac: bytes 
 class Inbox:
     """In place of sockets: keeps what is delivered. `answer(packet, now)` may react; `refuse` makes closed ports."""
 
-    def __init__(self, ns: Namespace) -> None:
+    def __init__(self, ns: Namespace, below: Sockets | None = None) -> None:
         self.ns = ns
+        self.below = below  # the real sockets, for the kernel's own ones
         self.got: list[tuple[int, Packet]] = []
         self.errors: list[tuple[int, Flow, int, int]] = []
         self.answer: Callable[[Packet, int], object] | None = None
         self.refuse = False
 
     def deliver(self, packet: Packet, now: int) -> DropReason | None:
+        tunnel = self.below._udp.get((None, packet.flow.dport)) if self.below is not None else None
+        if tunnel is not None and tunnel.encap_rcv is not None:
+            return tunnel.encap_rcv(packet, now)  # type: ignore[return-value]
         if self.refuse:
             self.ns.icmp_error(packet, 3, 3, now)
             return DropReason.NO_SOCKET
@@ -272,15 +277,21 @@ def _service_lines(service: Service, pods: str) -> list[str]:
 
 
 class Lab:
-    """An engine and a flat fabric: nodes n1 (172.18.0.2), n2, ... and pods, `pod(1, 5)` being 10.244.1.5 on n1. All
-    have inboxes, or with `real` the kernel's own sockets."""
+    """An engine and a fabric, flat unless `cni` says otherwise: nodes n1 (172.18.0.2), n2, ... and pods, `pod(1, 5)`
+    being 10.244.1.5 on n1. All have inboxes, or with `real` the kernel's own sockets."""
 
     def __init__(
-        self, nodes: int = 2, seed: int = 1, follow: bool = False, real: bool = False, **config: Any
+        self,
+        nodes: int = 2,
+        seed: int = 1,
+        follow: bool = False,
+        real: bool = False,
+        cni: Cni | None = None,
+        **config: Any,
     ) -> None:
         self.real = real
         self.engine = Engine(seed)
-        self.fabric = Fabric(self.engine, FabricConfig(**config), FlatCni())
+        self.fabric = Fabric(self.engine, FabricConfig(**config), cni or FlatCni())
         self.follow = follow
         self.steps: list[Any] = []
         self._watch(self.fabric.router)
@@ -300,7 +311,7 @@ class Lab:
 
     def _watch(self, host: Any) -> Any:
         if not self.real:
-            host.ns.sockets = Inbox(host.ns)  # type: ignore[assignment]
+            host.ns.sockets = Inbox(host.ns, host.ns.sockets)  # type: ignore[assignment]
         if self.follow:
             host.ns.follow(self.steps.append)
         return host

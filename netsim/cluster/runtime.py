@@ -18,7 +18,7 @@ class PodRuntime(Protocol):
     def create_sandbox(self, node_name: str, pod: Pod, ip: str) -> Any:
         """RunPodSandbox and CNI ADD: the pod's network namespace exists from now on; returns its host.
 
-        A pod with `hostNetwork` gets the node's own host, and `ip` is the node's.
+        A pod with `hostNetwork` gets a host of its own that lives in the node's namespace, and `ip` is the node's.
         """
 
     def remove_sandbox(self, host: Any) -> None:

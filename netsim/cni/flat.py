@@ -24,6 +24,7 @@ class FlatCni:
 
     name = "flat"
     mtu = 1500
+    pods_on_link = False
 
     def setup_node(self, fabric: "Fabric", node: "NodeHost") -> None:
         """Routes to and from the other nodes, and masquerade towards the outside."""

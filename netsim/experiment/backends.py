@@ -41,7 +41,7 @@ class Backends:
         text = self._texts.get((address, port))
         if text is None:
             text = self._texts[address, port] = endpoint_text(address, port)
-        pod, node = self._cluster.containers.by_address.get(address, ("", ""))
+        pod, node = self._cluster.containers.owner(address, port)
         return Backend(service, text, pod, node)
 
     def _note(self, entry: Entry) -> None:

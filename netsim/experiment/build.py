@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsim.cluster.ipam import NodeRanges
 from netsim.cluster.runtime import NodeConfig
+from netsim.cni.bridge import BridgeCni
 from netsim.cni.flat import FlatCni
+from netsim.cni.vxlan import VxlanCni
 from netsim.dataplane.iptables import IptablesDataplane
 from netsim.dataplane.iptables_config import IptablesConfig
 from netsim.dataplane.nftables import NftablesDataplane
@@ -47,7 +49,7 @@ def _nftables(spec: "ClusterSpec") -> NftablesDataplane:
     )
 
 
-CNIS: Final[Mapping[str, Callable[[], Cni]]] = {"flat": FlatCni}
+CNIS: Final[Mapping[str, Callable[[], Cni]]] = {"flat": FlatCni, "vxlan": VxlanCni, "bridge": BridgeCni}
 DATAPLANES: Final[Mapping[str, Callable[["ClusterSpec"], "Dataplane[Any]"]]] = {
     "iptables": _iptables,
     "nftables": _nftables,

@@ -181,12 +181,11 @@ class Cluster:
             return _pick(self.fabric.outside, rest, "external host")
         wanted = rest if kind == "pod" else name
         namespaced = wanted if "/" in wanted else f"default/{wanted}"
-        if namespaced in self.fabric.pods:
-            return self.fabric.pods[namespaced]
-        matching = sorted(pod for pod in self.fabric.pods if pod.startswith(f"{namespaced}-"))
-        if matching:
-            return self.fabric.pods[matching[0]]
-        return _pick(self.fabric.pods, namespaced, "pod")
+        pods = self.containers.hosts
+        if namespaced in pods:
+            return pods[namespaced]
+        matching = sorted(pod for pod in pods if pod.startswith(f"{namespaced}-"))
+        return pods[matching[0]] if matching else _pick(pods, namespaced, "pod")
 
     def select_hosts(self, selector: "Selector") -> list[Host]:
         """The hosts that a selector means, sorted by name. Raises LookupError when there are none."""
@@ -196,9 +195,8 @@ class Cluster:
             found = [h for n, h in self.fabric.outside.items() if fnmatchcase(n, selector.external)]
         else:
             pods = [pod for pod in self.api.list(Pod) if selector.selects_pod(*pod.key, pod.metadata.labels)]
-            found = [
-                self.fabric.pods[name] for pod in pods if (name := "/".join(pod.key)) in self.fabric.pods
-            ]
+            hosts = self.containers.hosts
+            found = [hosts[name] for pod in pods if (name := "/".join(pod.key)) in hosts]
         if not found:
             raise LookupError(f"nothing that runs matches {selector}")
         return sorted(found, key=lambda host: host.name)

@@ -15,10 +15,10 @@ from netsim.experiment.spec_names import did_you_mean
 
 # What is simulated, and what else users may know: so that the message can say "not yet" instead of "unknown".
 MODES = ("iptables", "nftables")
-NETWORKS = ("flat",)
+NETWORKS = ("flat", "vxlan", "bridge")
 FAMILIES = ("ipv4",)
 _OTHER_MODES = ("ipvs", "none", "ebpf")
-_OTHER_NETWORKS = ("vxlan", "bridge")
+_OTHER_NETWORKS: tuple[str, ...] = ()
 _OTHER_FAMILIES = ("ipv6", "dual")
 # Addresses kept for the Services that matter, and those of 198.18.0.0/15 (`fillers.py`).
 _SERVICES_BESIDE_FILLERS = 1000
@@ -77,6 +77,11 @@ def _check_choices(spec: ClusterSpec, place: Place) -> None:
     _choice(networking.kubeProxyMode, MODES, _OTHER_MODES, place, ("networking", "kubeProxyMode"))
     _choice(networking.cni, NETWORKS, _OTHER_NETWORKS, place, ("networking", "cni"))
     _choice(networking.ipFamily, FAMILIES, _OTHER_FAMILIES, place, ("networking", "ipFamily"))
+    if networking.cni == "flat" and not networking.bridgeNfCallIptables:
+        place.error(
+            ("networking", "bridgeNfCallIptables"),
+            "cni flat has no bridge: remove this, or write cni: bridge or cni: vxlan",
+        )
     mode = spec.kubeProxy.mode
     if mode and mode != networking.kubeProxyMode:
         message = (

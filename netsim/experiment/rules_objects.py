@@ -21,6 +21,7 @@ from netsim.cluster.objects import (
     StatefulSet,
 )
 from netsim.engine import parse_duration
+from netsim.experiment.rules_hostports import check_host_ports
 from netsim.experiment.rules_place import TEMPLATE, Loaded, Path, Place
 from netsim.experiment.spec_names import did_you_mean
 
@@ -131,6 +132,7 @@ def _check_pod(spec: PodSpec, place: Place, path: Path) -> None:
             place.error((*where, "name"), f'two containers are called "{container.name}"')
         seen[container.name] = None
         _check_container(container, place, where)
+    check_host_ports(spec, _containers(spec, path), place)
 
 
 def _containers(spec: PodSpec, path: Path) -> Iterator[tuple[Path, Container]]:

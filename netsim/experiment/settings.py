@@ -25,6 +25,7 @@ def fabric_config(spec: "ClusterSpec") -> FabricConfig:
     linear = 4 if spec.kernel_release >= LINEAR_SYN_TIMEOUTS_SINCE else 0
     node = Sysctl(
         ip_forward=True,
+        bridge_nf_call_iptables=spec.networking.bridgeNfCallIptables,
         tcp_syn_linear_timeouts=linear,
         nf_conntrack_max=max(131072, 32768 * CORES),
         nf_conntrack_tcp_timeout_established_ns=24 * 3600 * S,

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StrictBool
 
 from netsim.cluster.objects import Taint
 from netsim.cluster.objects.meta import Port
@@ -68,13 +68,15 @@ def _kernel(value: Any) -> str:
 
 
 class Networking(SpecModel):
-    """Address ranges and the choice of data plane and pod network. Defaults are kind's."""
+    """Address ranges and the choice of data plane and pod network. Defaults are kind's. `bridgeNfCallIptables` is the
+    nodes' net.bridge.bridge-nf-call-iptables, for pod networks with a bridge."""
 
     podSubnet: Subnet = "10.244.0.0/16"
     serviceSubnet: Subnet = "10.96.0.0/16"
     nodeSubnet: Subnet = "172.18.0.0/16"
     kubeProxyMode: str = "iptables"
     cni: str = "flat"
+    bridgeNfCallIptables: StrictBool = True
     dnsDomain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] = (
         "cluster.local"
     )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from netsim.fabric.host import Host, NodeHost, PodHost
+from netsim.fabric.host import Host, HostNetworkPod, NodeHost, PodHost
 from netsim.fabric.link import Link, LinkSpec, Netem
 from netsim.fabric.switch import Switch
 from netsim.kernel.cost import LinuxCost
@@ -45,6 +45,8 @@ class Cni(Protocol):
 
     name: str
     mtu: int
+    pods_on_link: bool
+    """Whether the pods of a node share a link, of its whole range; else each is alone (/32)."""
 
     def setup_node(self, fabric: "Fabric", node: NodeHost) -> None:
         """A node has joined; `node.pod_cidr` is set."""
@@ -169,10 +171,21 @@ class Fabric:
         self.pods[name] = node.pods[name] = pod
         return pod
 
+    def add_host_network_pod(self, node_name: str, name: str) -> HostNetworkPod:
+        """A pod without a sandbox of its own: no CNI, no veth, no further address."""
+        node = self.nodes[node_name]
+        pod = node.pods[name] = HostNetworkPod(name, node)
+        return pod
+
     def remove_pod(self, pod: PodHost) -> None:
         """The sandbox is torn down: no FIN, no RST, the address leads nowhere."""
-        if self.pods.pop(pod.name, None) is None:
+        if isinstance(pod, HostNetworkPod):
+            pod.node.pods.pop(pod.name, None)
+            pod.die()
             return
+        if self.pods.get(pod.name) is not pod:
+            return
+        del self.pods[pod.name]
         del pod.node.pods[pod.name]
         self.cni.remove_pod(self, pod)
         pod.die()
@@ -233,7 +246,8 @@ class Fabric:
     def copies(self) -> int:
         """Packets that came into being on the way: broadcast copies and netem duplicates."""
         links = [link for cable in self.cables.values() for link in cable.links]
-        return self.switch.copied + self._duplicated + sum(link.duplicated for link in links)
+        bridged = sum(host.ns.copied for host in self.hosts())
+        return self.switch.copied + bridged + self._duplicated + sum(link.duplicated for link in links)
 
 
 def mac_for(host: str, device: str) -> bytes:

@@ -85,3 +85,24 @@ class PodHost(Host):
         super().__init__(engine, name, address, sysctl)
         self.node = node
         self.veth = ""  # name of the node's end
+
+
+class HostNetworkPod(PodHost):
+    """A pod with `hostNetwork`: it has no namespace of its own, but environment and resolv.conf. Its processes open
+    their sockets beside those of the node and of others like it."""
+
+    def __init__(self, name: str, node: NodeHost) -> None:
+        self.engine = node.engine
+        self.name = name
+        self.hostname = node.hostname
+        self.address = node.address
+        self.alive = node.alive
+        self.env = {}
+        self.resolv_conf = None
+        self.ns = node.ns
+        self.node = node
+        self.veth = ""
+
+    def die(self) -> None:
+        """It is gone. The node goes on, or dies by itself."""
+        self.alive = False

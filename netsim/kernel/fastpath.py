@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 from netsim.kernel.conntrack import _UDP_STREAM_AGE_NS
 from netsim.kernel.conntrack_tcp import IGNORE, KIND, TcpState
 from netsim.kernel.firstpath import take
-from netsim.kernel.hooks import Hook
+from netsim.kernel.hooks import STOLEN, Hook
 from netsim.kernel.path import receive
 from netsim.wire.packet import SYN, TCP, UDP, Packet, TcpSegment, UdpDatagram
 
 if TYPE_CHECKING:
-    from netsim.kernel.conntrack import Conntrack, Entry
+    from netsim.kernel.conntrack import Conntrack, Entry, Half
     from netsim.kernel.netns import Device
 
 # As plain numbers: looking a member up on its Enum class is slow.
@@ -51,7 +51,7 @@ def _host_receiver(device: "Device", clock: Clock) -> Receiver:
             reason = ns.sockets.deliver(packet, clock._now)
             if reason is None:
                 ns.delivered += 1
-            else:
+            elif reason is not STOLEN:
                 ns.drop(packet, Hook.INPUT, reason, clock._now, device)
         else:
             receive(device, packet, clock._now)
@@ -98,13 +98,37 @@ def _router_receiver(device: "Device", clock: Clock, conntrack: "Conntrack") -> 
             src, dst, _, dport, proto = packet.flow
             first = ns.firsts.get((src, dst, dport, proto, device))
             if first is not None and first.ready and packet.ttl > 1 and packet.size <= first.max_size:
-                begins = type(packet.body) is UdpDatagram or packet.body.flags & 63 == SYN  # type: ignore[union-attr]
+                begins = type(packet.body) is UdpDatagram or getattr(packet.body, "flags", 0) & 63 == SYN
                 if begins and not packet.mark and not conntrack.full(now):
                     take(ns, conntrack, first, packet, now)
                     return
         receive(device, packet, now)
 
     return arrived
+
+
+def still_established(conntrack: "Conntrack", half: "Half", packet: Packet, now: int) -> bool:
+    """Note one more packet of a flow with a remembered path, as the router's receiver does in line; False, and nothing
+    is noted, if it needs the full path."""
+    entry = half.entry
+    if entry.expires_ns <= now:
+        return False
+    if entry.proto == TCP:
+        state = entry.state
+        new = half.rows[KIND[packet.body.flags & 63]][state]  # type: ignore[union-attr]
+        if new != state:
+            if new >= IGNORE or new == SYN_SENT or (new == CLOSE and not entry.seen_reply):
+                return False
+            if new == ESTABLISHED:
+                entry.assured = True
+            entry.state = state = new
+        entry.expires_ns = now + conntrack.tcp_timeouts[state]
+    else:
+        entry.expires_ns = now + _stream_timeout(conntrack, entry, now)
+    if not entry.seen_reply:
+        entry.seen_reply = True
+        entry.original.path, entry.foreseen = entry.foreseen, None
+    return True
 
 
 def _stream_timeout(conntrack: "Conntrack", entry: "Entry", now: int) -> int:

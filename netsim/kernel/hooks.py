@@ -74,6 +74,11 @@ class DropReason(Enum):
     LINK_QUEUE_FULL = "link queue full"
     LINK_UNKNOWN_MAC = "no port has this MAC address"
     DEVICE_DOWN = "device is down"
+    OTHERHOST = "the frame is for another MAC address"
+    BRIDGE_NO_EGRESS_PORT = "bridge: no port to forward to"
+    VXLAN_INVALID_HDR = "vxlan: no VXLAN header, or no frame behind it"
+    VXLAN_NO_REMOTE = "vxlan: no node is known for the MAC address"
+    VXLAN_VNI_NOT_FOUND = "vxlan: no device for the network identifier"
 
 
 class Stolen(Enum):

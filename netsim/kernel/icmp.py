@@ -6,7 +6,7 @@ here is undone first, so that its sender recognises it. Not modelled: the rate l
 
 from typing import TYPE_CHECKING, Final
 
-from netsim.kernel.hooks import DropReason
+from netsim.kernel.hooks import DropReason, Stolen
 from netsim.wire import rewrite
 from netsim.wire.packet import ICMP, Flow, IcmpMessage, Packet
 
@@ -102,7 +102,7 @@ def with_embedded_flow(message: IcmpMessage, flow: Flow) -> IcmpMessage:
     return IcmpMessage(message.type, message.code, message.rest, rewrite.requoted(message.payload, flow))
 
 
-def deliver(ns: "Namespace", packet: Packet, now: int) -> DropReason | None:
+def deliver(ns: "Namespace", packet: Packet, now: int) -> DropReason | Stolen | None:
     """An ICMP packet arrived: answer an echo, or pass an answer or an error on to the socket it concerns."""
     body = packet.body
     if not isinstance(body, IcmpMessage):

@@ -26,8 +26,8 @@ class Dropped:
 class Step:
     """One step of a packet's journey through a namespace or over a link.
 
-    `kind` is one of send, receive, hook, rule, dnat, snat, related, conntrack, route, neighbour, transmit, deliver and
-    drop; `where` is the hook, device or link.
+    `kind` is one of send, receive, hook, rule, dnat, snat, related, conntrack, route, neighbour, bridge, encapsulate,
+    decapsulate, transmit, deliver and drop; `where` is the hook, device or link.
     """
 
     at_ns: int

@@ -249,6 +249,25 @@ class DestinationPort(_Port):
 
 
 @dataclass(frozen=True, slots=True)
+class MultiPort(MatchBase):
+    """`-m multiport --destination-ports`: one of up to 15 ports (xt_multiport)."""
+
+    ports: tuple[int, ...]
+    negated: bool = False
+
+    def matches(self, t: "Traversal", x: "Xtables") -> bool:
+        x.port_blind = False
+        return (t.packet.flow.dport in self.ports) is not self.negated
+
+    def __str__(self) -> str:
+        return f"-m multiport {_not(self.negated)}--destination-ports {','.join(map(str, self.ports))}"
+
+    @property
+    def saved(self) -> str:
+        return f"-m multiport {_not(self.negated)}--dports {','.join(map(str, self.ports))}"
+
+
+@dataclass(frozen=True, slots=True)
 class CtState(MatchBase):
     """`-m conntrack --ctstate`: the packet's state, or SNAT/DNAT when its connection is so translated."""
 

@@ -187,7 +187,10 @@ class Neighbours:
         return entry.mac
 
     def received(self, device: "Device", message: ArpMessage, now: int) -> None:
-        """An ARP frame came in: learn from it, and answer when it asks for us."""
+        """An ARP frame came in: learn from it, and answer when it asks for us. One that a bridge reflects to its sender
+        is nothing new (arp_process: a source address of our own is a martian)."""
+        if message.sender_ip in self._ns.addresses:
+            return
         entry = self._entries.get((device, message.sender_ip))
         mine = message.target_ip in self._ns.addresses
         if entry is None and mine and message.op == _REQUEST:
@@ -219,6 +222,14 @@ class Neighbours:
             mac = f" lladdr {mac_text(entry.mac)}" if entry.mac else ""
             lines.append(f"{ip_text(entry.address)} dev {entry.device.name}{mac} {entry.state.value}\n")
         return "".join(lines)
+
+
+def announce(device: "Device", address: Address, now: int) -> None:
+    """Gratuitous ARP: tell everybody on the link who has an address now (RFC 5227 section 3)."""
+    message = ArpMessage(_REQUEST, device.mac, address, b"\0" * 6, address)
+    packet = arp_packet(message, BROADCAST_MAC + device.mac, next(device.ns.uids))
+    device.ns.sent += 1
+    device.transmit(packet, now)
 
 
 def send_arp(device: "Device", op: int, to: bytes, target_mac: bytes, target_ip: Address, now: int) -> None:

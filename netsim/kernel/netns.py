@@ -77,12 +77,13 @@ class Namespace:
     """One network namespace.
 
     `generation` grows with every change of rules, routes, neighbours or devices: whatever was remembered under another
-    generation is stale. `sent`, `delivered` and `drops` are the packet books.
+    generation is stale. `sent`, `copied`, `delivered` and `drops` are the packet books.
     """
 
     __slots__ = (
         "addresses",
         "conntrack",
+        "copied",
         "cost",
         "delivered",
         "devices",
@@ -144,6 +145,7 @@ class Namespace:
         self.generation = 1
         self.sent = 0
         self.delivered = 0
+        self.copied = 0  # by floods of a bridge: packets that nobody sent
         self.drops: Counter[tuple[str, DropReason]] = Counter()
         self.drop_subscribers: list[Callable[[Dropped], None]] = []
         self.journeys: list[Callable[[Step], None]] = []

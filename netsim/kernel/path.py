@@ -20,12 +20,13 @@ from netsim.kernel import firstpath, icmp
 from netsim.kernel.conntrack import Path
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.errno import Errno
-from netsim.kernel.hooks import ESTABLISHED, NEW, STOLEN, DropReason, Hook, Traversal
+from netsim.kernel.hooks import ESTABLISHED, NEW, STOLEN, DropReason, Hook, Stolen, Traversal
 from netsim.kernel.neighbour import NextHop
 from netsim.kernel.routing import Route, RouteKind
 from netsim.kernel.rule_engine import counting, foreseen
 from netsim.wire import parse
-from netsim.wire.packet import ICMP, TCP, UDP, ArpMessage, Packet, RawBody
+from netsim.wire.addr import BROADCAST_MAC
+from netsim.wire.packet import ICMP, NO_MACS, TCP, UDP, ArpMessage, Packet, RawBody
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
@@ -48,9 +49,13 @@ def receive(device: "Device", packet: Packet, now: int) -> None:
         ns.neighbours.received(device, body, now)
         return
     t = Traversal(ns, packet, device, now)
-    if not run(t, Hook.PREROUTING):
-        return
-    if ns.is_local(packet.flow.dst):
+    if run(t, Hook.PREROUTING):
+        onward(t)
+
+
+def onward(t: Traversal) -> None:
+    """After PREROUTING: for us, or for somebody else."""
+    if t.ns.is_local(t.packet.flow.dst):
         if run(t, Hook.INPUT):
             deliver(t)
     else:
@@ -76,7 +81,8 @@ def forward(t: Traversal) -> None:
     """Not for us: find the way out, or say that there is none."""
     ns, packet, now = t.ns, t.packet, t.now
     if not ns.sysctl.ip_forward:
-        ns.drop(packet, Hook.FORWARD, DropReason.IP_NOT_FORWARDING, now, t.in_device)
+        reason = DropReason.OTHERHOST if _flooded(t) else DropReason.IP_NOT_FORWARDING
+        ns.drop(packet, Hook.FORWARD, reason, now, t.in_device)
         return
     if not choose_device(t, Hook.FORWARD):
         return
@@ -92,6 +98,12 @@ def forward(t: Traversal) -> None:
     packet.ttl -= 1
     if run(t, Hook.FORWARD):
         leave(t)
+
+
+def _flooded(t: Traversal) -> bool:
+    """Whether a bridge did not know where to send the frame, and sent it here too (PACKET_OTHERHOST)."""
+    to = t.packet.macs[:6]
+    return t.in_device is not None and to not in (t.in_device.mac, BROADCAST_MAC, NO_MACS[:6])
 
 
 def output(ns: "Namespace", packet: Packet, now: int) -> Errno | None:
@@ -208,6 +220,10 @@ def _resolve(t: Traversal, device: "Device") -> NextHop | None:
 
 
 def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
+    keep(t, Path(t.ns.generation, t.in_device, device, t.packet.macs), cost_ns)
+
+
+def keep(t: Traversal, path: Path, cost_ns: int) -> None:
     """Established: netfilter will say the same of the next packet, so keep the answer."""
     half, engines = t.ct, t.ns.engines
     if half.path is not None:
@@ -217,7 +233,7 @@ def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
     for engine in engines:
         if not engine.lasts(t):
             return
-    path = half.path = Path(t.ns.generation, t.in_device, device, t.packet.macs)
+    half.path = path
     path.cost_ns = cost_ns
     if engines:
         path.hits = counting(engines, t)
@@ -277,7 +293,7 @@ def deliver(t: Traversal) -> None:
             return
         packet.body = understood
     if protocol in (TCP, UDP):
-        reason = ns.sockets.deliver(packet, now)
+        reason: DropReason | Stolen | None = ns.sockets.deliver(packet, now)
     elif protocol == ICMP:
         reason = icmp.deliver(ns, packet, now)
     else:
@@ -285,5 +301,5 @@ def deliver(t: Traversal) -> None:
         ns.icmp_error(packet, icmp.UNREACHABLE, icmp.PROTOCOL, now)
     if reason is None:
         ns.delivered += 1
-    else:
+    elif reason is not STOLEN:
         ns.drop(packet, Hook.INPUT, reason, now, t.in_device)

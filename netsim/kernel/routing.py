@@ -32,6 +32,7 @@ class Route:
     source: Address | None = None
     kind: RouteKind = RouteKind.UNICAST
     protocol: str = "boot"  # what `ip route add` gives, and `ip route` does not show
+    onlink: bool = False  # the gateway is on the link, whatever the routes say
 
     def __str__(self) -> str:
         words = [] if self.kind is RouteKind.UNICAST else [self.kind.value]
@@ -46,6 +47,8 @@ class Route:
             words += ["scope", "link"]
         if self.source is not None:
             words += ["src", ip_text(self.source)]
+        if self.onlink:
+            words.append("onlink")
         return " ".join(words)
 
 

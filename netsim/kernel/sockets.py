@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from netsim.kernel import tcp_open
 from netsim.kernel.errno import Errno
-from netsim.kernel.hooks import DropReason
+from netsim.kernel.hooks import DropReason, Stolen
 from netsim.kernel.tcp import TcpConnection
 from netsim.kernel.tcp_handler import ORPHAN, TcpHandler
 from netsim.kernel.tcp_listen import OnAccept, TcpListener
@@ -178,8 +178,9 @@ class Sockets:
         return sock
 
     # ------------------------------------------------------------------ arriving packets
-    def deliver(self, packet: Packet, now: int) -> DropReason | None:
-        """Hand a packet to its socket; None, or why nobody took it (its sender has been told)."""
+    def deliver(self, packet: Packet, now: int) -> DropReason | Stolen | None:
+        """Hand a packet to its socket; None, or why nobody took it (its sender has been told). STOLEN: it goes on, out
+        of a tunnel."""
         flow = packet.flow
         found = self.by_key.get(flow)
         if found is not None:
@@ -203,12 +204,14 @@ class Sockets:
         """A SYN that ended a TIME_WAIT."""
         return self._to_listener(packet, now, iss)
 
-    def _deliver_udp(self, packet: Packet, now: int) -> DropReason | None:
+    def _deliver_udp(self, packet: Packet, now: int) -> DropReason | Stolen | None:
         flow = packet.flow
         sock = self._udp.get((flow.dst, flow.dport)) or self._udp.get((None, flow.dport))
         if sock is None:
             self.ns.icmp_error(packet, 3, 3, now)
             return DropReason.NO_SOCKET
+        if sock.encap_rcv is not None:
+            return sock.encap_rcv(packet, now)
         sock.arrived_at = flow.dst
         sock.on_datagram(sock, packet.body.payload, flow.src, flow.sport, now)  # type: ignore[union-attr]
         return None

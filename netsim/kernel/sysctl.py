@@ -11,6 +11,8 @@ class Sysctl:
     where kube-proxy sets a value of its own (pkg/proxy/apis/config/v1alpha1/defaults.go), the fabric passes it."""
 
     ip_forward: bool = False
+    # br_netfilter: bridged IPv4 packets pass iptables; 1 when the module is loaded, as kubeadm demands.
+    bridge_nf_call_iptables: bool = True
     # Linux 6.5 added four linear SYN time-outs before the doubling starts; 0 before.
     tcp_syn_linear_timeouts: int = 4
     tcp_syn_retries: int = 6

@@ -9,7 +9,7 @@ takes the port over at once (RFC 9293 section 3.10.7.4, RFC 6191).
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from netsim.kernel.hooks import DropReason
+from netsim.kernel.hooks import DropReason, Stolen
 from netsim.wire.packet import ACK, FIN, RST, SYN, Flow, Packet, TcpSegment
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class TimeWait:
         self.expires_ns = now + TIME_WAIT_NS
         self.answered_at = 0
 
-    def arrive(self, packet: Packet, now: int) -> DropReason | None:
+    def arrive(self, packet: Packet, now: int) -> DropReason | Stolen | None:
         """tcp_timewait_state_process: a late segment is answered by the last ACK; a new SYN opens the port again."""
         if self.expires_ns <= now:
             self.sockets.forget(self)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel.errno import Errno
+from netsim.kernel.hooks import DropReason, Stolen
 from netsim.wire.addr import Address
 from netsim.wire.packet import ICMP, UDP, Flow, IcmpMessage, Packet, UdpDatagram
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 OnDatagram = Callable[["UdpSocket", bytes, Address, int, int], object]
 OnError = Callable[["UdpSocket", Errno, Flow, int], object]
+EncapReceive = Callable[[Packet, int], DropReason | Stolen | None]
 OnEcho = Callable[["IcmpSocket", Packet | None, Errno | None, int], object]
 
 _MAX_PAYLOAD: Final = 65507
@@ -35,6 +37,7 @@ class UdpSocket:
         "armed_ns",
         "arrived_at",
         "deadline_ns",
+        "encap_rcv",
         "on_datagram",
         "on_error",
         "owner",
@@ -48,6 +51,7 @@ class UdpSocket:
         self.sockets = sockets
         self.on_datagram = on_datagram
         self.on_error: OnError | None = None
+        self.encap_rcv: EncapReceive | None = None  # the kernel's own use of a socket: a tunnel
         self.address = address
         self.port = port
         self.owner = owner

@@ -19,6 +19,7 @@ from netsim.kernel.matches import (
     Mark,
     Match,
     Module,
+    MultiPort,
     OutInterface,
     Source,
     SourcePort,
@@ -34,6 +35,7 @@ _PROTOCOLS: Final = {name: number for number, name in PROTOCOL_NAMES.items() if 
 _PROTOCOLS["ipv6-icmp"] = ICMPV6
 _WITH_PORTS: Final = (TCP, UDP, SCTP)
 _STATES: Final = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT")
+_MULTIPORT_MAX: Final = 15  # XT_MULTI_PORTS
 _MAX_MARK: Final = 0xFFFF_FFFF
 
 
@@ -102,7 +104,7 @@ class _Parser:
             raise RuleError("recent: needs --set, or --rcheck with --seconds")
 
     def _check_ports(self) -> None:
-        ports = any(isinstance(m, SourcePort | DestinationPort) for m in self.matches)
+        ports = any(isinstance(m, SourcePort | DestinationPort | MultiPort) for m in self.matches)
         protocols = [m.number for m in self.matches if isinstance(m, IpProtocol) and not m.negated]
         if ports and not any(protocol in _WITH_PORTS for protocol in protocols):
             raise RuleError("a port needs -p tcp, udp or sctp")
@@ -172,6 +174,13 @@ def _ports(p: _Parser, option: str) -> None:
     p.add(kind(low, high, p.negated))
 
 
+def _multiport(p: _Parser, option: str) -> None:
+    ports = tuple(number(text, 0, 65535) for text in p.argument(option).split(","))
+    if len(ports) > _MULTIPORT_MAX:
+        raise RuleError("too many ports specified")
+    p.add(MultiPort(ports, p.negated))
+
+
 def _module(p: _Parser, option: str) -> None:
     p.end_recent()
     name = p.argument(option)
@@ -179,7 +188,16 @@ def _module(p: _Parser, option: str) -> None:
         p.recent["-m"] = name
     elif name in ("tcp", "udp", "sctp", "icmp"):
         p.add(Module(name))
-    elif name not in ("comment", "conntrack", "state", "mark", "addrtype", "statistic", "nfacct"):
+    elif name not in (
+        "comment",
+        "conntrack",
+        "state",
+        "mark",
+        "addrtype",
+        "statistic",
+        "nfacct",
+        "multiport",
+    ):
         raise RuleError(f'couldn\'t load match "{name}"')
 
 
@@ -297,6 +315,8 @@ _OPTIONS: Final[Mapping[str, Callable[[_Parser, str], None]]] = {
     "--jump": _target,
     "--dport": _ports,
     "--destination-port": _ports,
+    "--dports": _multiport,
+    "--destination-ports": _multiport,
     "--sport": _ports,
     "--source-port": _ports,
     "--comment": lambda p, option: p.add(Comment(p.argument(option))),

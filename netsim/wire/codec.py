@@ -8,17 +8,30 @@ machine we run on (a source is demanded); an `Ether()` without addresses asks it
 real network (the Ethernet layer is never built by Scapy, its explicit addresses are read); random values and
 sets of packets stand for several packets (refused); a misspelt field is accepted silently (refused); `time`
 is the wall clock (set to 0). Only `scapy.layers.l2`, `inet` and, when needed, `inet6`, `dns` and `sctp` are
-imported: `scapy.all` takes 0.5 s, and `scapy.layers.vxlan` would change how UDP port 4789 is dissected
-everywhere.
+imported: `scapy.all` takes 0.5 s. `scapy.layers.vxlan` is loaded when a tunnel is looked at, and its
+bindings are undone at once: they would change how some UDP ports are dissected everywhere.
 """
 
 import importlib
 import logging
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final
 
 from netsim.wire.addr import Address, ip_text
-from netsim.wire.packet import ARP, ETHERNET_HEADER, ICMP, ICMPV6, NO_MACS, SCTP, TCP, UDP, Packet
+from netsim.wire.packet import (
+    ARP,
+    ETHERNET_HEADER,
+    ICMP,
+    ICMPV6,
+    NO_MACS,
+    SCTP,
+    TCP,
+    UDP,
+    VXLAN_HEADER,
+    Packet,
+    VxlanFrame,
+)
 from netsim.wire.parse import parse
 from netsim.wire.render import render
 
@@ -67,6 +80,20 @@ def build_template(address_length: int, proto: int, options_length: int = 0) -> 
     return _frame(0x86DD, header / _transport_template(proto, options_length))
 
 
+def build_vxlan_template() -> bytes:
+    """The outer Ethernet, IPv4, UDP and VXLAN headers of a tunnel, built by Scapy with variable fields zero."""
+    header = inet.IP(src="0.0.0.0", dst="0.0.0.0", id=0, flags=0, ttl=0, tos=0, proto=UDP)
+    return _frame(0x0800, header / inet.UDP(sport=0, dport=0, chksum=0) / _vxlan()(vni=0))
+
+
+@lru_cache(maxsize=1)
+def _vxlan() -> Any:
+    """Scapy's VXLAN layer, without the ports that it binds itself to."""
+    layer = _module("vxlan").VXLAN
+    inet.UDP.payload_guess = [guess for guess in inet.UDP.payload_guess if guess[1] is not layer]
+    return layer
+
+
 def _frame(ether_type: int, packet: ScapyPacket) -> bytes:
     return bytes(l2.Ether(dst=_NO_MAC, src=_NO_MAC, type=ether_type) / packet)
 
@@ -86,7 +113,9 @@ def _transport_template(proto: int, options_length: int) -> ScapyPacket:
 
 
 def to_scapy(packet: Packet) -> ScapyPacket:
-    """The packet's Ethernet frame dissected by Scapy: down to DNS on port 53 and to SCTP chunks."""
+    """The packet's Ethernet frame dissected by Scapy: down to DNS on port 53, to SCTP chunks, through tunnels."""
+    if isinstance(packet.body, VxlanFrame):
+        return _tunnel_to_scapy(packet, packet.body)
     flow = packet.flow
     if len(flow.src) == 16:
         _module("inet6")
@@ -94,12 +123,23 @@ def to_scapy(packet: Packet) -> ScapyPacket:
         _module("dns")
     elif flow.proto == SCTP:
         _module("sctp")
-    dissected: ScapyPacket = l2.Ether(render(packet))
+    return _timeless(l2.Ether(render(packet)))
+
+
+def _timeless(dissected: ScapyPacket) -> ScapyPacket:
     layer: Any = dissected
     while layer:
         layer.time = 0.0
         layer = layer.payload
     return dissected
+
+
+def _tunnel_to_scapy(packet: Packet, body: VxlanFrame) -> ScapyPacket:
+    """The outer headers, then the frame inside as if it were alone."""
+    frame = render(packet)
+    at = len(frame) - body.inner.size
+    outer: Any = l2.Ether(frame[: at - VXLAN_HEADER]) / _vxlan()(frame[at - VXLAN_HEADER : at])
+    return _timeless(outer / to_scapy(body.inner))
 
 
 def from_scapy(packet: ScapyPacket | bytes, source: Address | None = None) -> Packet:

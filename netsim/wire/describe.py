@@ -13,6 +13,7 @@ from netsim.wire.packet import (
     RawBody,
     TcpSegment,
     UdpDatagram,
+    VxlanFrame,
     tcp_flags_text,
 )
 
@@ -39,6 +40,9 @@ def describe(flow: Flow, body: Body) -> str:
         return f"{name}, seq {body.rest}" if body.type in (0, 8) else name
     if isinstance(body, ArpMessage):
         return repr(body)[len("ArpMessage(") : -1].join(("ARP ", ""))
+    if isinstance(body, VxlanFrame):
+        inner = body.inner
+        return f"VXLAN, vni {body.vni}: {inner.flow} {describe(inner.flow, inner.body)}"
     assert isinstance(body, RawBody)
     return f"IP protocol {flow.proto}, length {body.length}"
 

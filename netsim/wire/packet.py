@@ -32,6 +32,7 @@ ETHERNET_HEADER: Final = 14
 IPV4_HEADER: Final = 20
 IPV6_HEADER: Final = 40
 ARP_LENGTH: Final = 28
+VXLAN_HEADER: Final = 8
 
 # Echo request and reply turn into each other when a flow is reversed (RFC 792, RFC 4443).
 _ECHO_INVERSE: Final = {8 << 8: 0, 0: 8 << 8, 128 << 8: 129 << 8, 129 << 8: 128 << 8}
@@ -161,7 +162,29 @@ class RawBody:
         return f"RawBody(len={len(self.packet)})"
 
 
-Body = TcpSegment | UdpDatagram | IcmpMessage | ArpMessage | RawBody
+class VxlanFrame:
+    """A UDP datagram that carries an Ethernet frame: the VXLAN header and the `inner` packet, which is as it was when
+    it was wrapped and is never changed again (RFC 7348). `vni` is the network identifier."""
+
+    __slots__ = ("inner", "length", "vni")
+
+    def __init__(self, vni: int, inner: "Packet") -> None:
+        self.vni = vni
+        self.inner = inner
+        self.length: int = 8 + VXLAN_HEADER + inner.size
+
+    @property
+    def payload(self) -> bytes:
+        """What an ordinary UDP socket would read: VXLAN header and frame."""
+        from netsim.wire.vxlan import header
+
+        return header(self.vni) + self.inner.to_bytes()
+
+    def __repr__(self) -> str:
+        return f"VxlanFrame(vni={self.vni} {self.inner.flow})"
+
+
+Body = TcpSegment | UdpDatagram | IcmpMessage | ArpMessage | RawBody | VxlanFrame
 
 NO_MACS: Final = b"\0" * 12
 
@@ -176,7 +199,7 @@ class Packet:
         self.flow = flow
         self.body = body
         self.uid = uid
-        self.size = body.length + (34 if len(flow.src) == 4 else 54)
+        self.size: int = body.length + (34 if len(flow.src) == 4 else 54)
         self.ttl = 64
         self.tos = 0
         self.mark = 0

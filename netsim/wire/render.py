@@ -34,6 +34,7 @@ from netsim.wire.packet import (
     RawBody,
     TcpSegment,
     UdpDatagram,
+    VxlanFrame,
 )
 from netsim.wire.rewrite import ECHO_TYPES, rewritten
 
@@ -180,10 +181,30 @@ def _raw(packet: Packet, body: RawBody) -> bytes:
     return packet.macs + ether_type + rewritten(body.packet, packet.flow, packet.ttl, packet.tos)
 
 
+@lru_cache(maxsize=1)
+def vxlan_template() -> Template:
+    """Of the outer packet down to the VXLAN header, over IPv4. There is no UDP checksum to keep."""
+    from netsim.wire.codec import build_vxlan_template
+
+    frame = build_vxlan_template()
+    return Template(frame, 34, _word(frame, 16), _word(frame, 24) ^ ONES, 0)
+
+
+def _vxlan(packet: Packet, body: VxlanFrame) -> bytes:
+    """Checksum 0 and no DF, as Linux's vxlan device sends unless told otherwise (udpcsum, df unset)."""
+    src, dst, sport, dport, _ = packet.flow
+    kind, inner = vxlan_template(), render(body.inner)
+    frame = _network(packet, kind, int.from_bytes(src) + int.from_bytes(dst), len(inner))
+    _UDP.pack_into(frame, kind.l4, sport, dport, body.length, 0)
+    frame[46:49] = body.vni.to_bytes(3)
+    return bytes(frame) + inner
+
+
 _RENDERERS: Final[dict[type, Callable[[Packet, Any], bytes]]] = {
     TcpSegment: _tcp,
     UdpDatagram: _udp,
     IcmpMessage: _icmp,
     ArpMessage: _arp,
     RawBody: _raw,
+    VxlanFrame: _vxlan,
 }

@@ -13,14 +13,17 @@ Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim
 the experiment's `servers:`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from netsim.cluster.hostports import HostPort, host_ports
 from netsim.cluster.objects import Container, Pod
+from netsim.cni import portmap
 from netsim.engine import MS, parse_duration
 from netsim.fabric.app import App, Exited
-from netsim.fabric.host import Host, PodHost
+from netsim.fabric.host import Host, HostNetworkPod, PodHost
+from netsim.wire.addr import Prefix, ip
 from netsim.workload.http_server import HttpServer, ServerSpec
 from netsim.workload.ingress.controllers import IngressControllers, is_controller
 
@@ -153,27 +156,52 @@ class Containers:
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
     hosts: dict[str, PodHost] = field(default_factory=dict)
     by_address: dict[bytes, tuple[str, str]] = field(default_factory=dict)
+    by_socket: dict[tuple[bytes, int], tuple[str, str]] = field(default_factory=dict)  # with hostNetwork
 
     def create_sandbox(self, node: str, pod: Pod, address: str) -> Host:
-        """A sandbox whose name is `namespace/name` of the pod."""
-        from netsim.wire.addr import ip
-
+        """A sandbox whose name is `namespace/name` of the pod; with hostNetwork a place on the node."""
         name = "/".join(pod.key)
-        if name in self.fabric.pods:  # the sandbox of a pod of the same name is still being torn down
-            self.fabric.remove_pod(self.fabric.pods[name])
-        host = self.fabric.add_pod(node, name, ip(address))
+        if name in self.hosts:  # the sandbox of a pod of the same name is still being torn down
+            self.remove_sandbox(self.hosts[name])
+        if pod.spec.hostNetwork:
+            host: PodHost = self.fabric.add_host_network_pod(node, name)
+            for port in host_ports(pod):
+                self.by_socket[host.address, port.container_port] = (name, node)
+        else:
+            host = self.fabric.add_pod(node, name, ip(address))
+            self.by_address[host.address] = (name, node)
+            self._map_ports(host, host_ports(pod))
         self.hosts[name] = host
-        self.by_address[host.address] = (name, node)
         self.apps[name] = {}
         return host
+
+    def _map_ports(self, host: PodHost, ports: Sequence[HostPort]) -> None:
+        """The portmap plug-in comes after the network's own."""
+        if not ports:
+            return
+        cidr = host.node.pod_cidr
+        on_link = cidr if self.fabric.cni.pods_on_link else Prefix.host(host.address)
+        pod = portmap.PodNetwork(self.fabric.cni.name, host.name, host.address, on_link)
+        mappings = [
+            portmap.PortMapping(p.host_port, p.container_port, p.protocol.lower(), ip(p.host_ip))
+            for p in ports
+        ]
+        portmap.add(host.node.ns, pod, mappings, self.engine.now)
+
+    def owner(self, address: bytes, port: int) -> tuple[str, str]:
+        """Pod and node behind an address and port, the latest that had it; empty texts if it was no pod's."""
+        found = self.by_socket.get((address, port)) if self.by_socket else None
+        return found or self.by_address.get(address, ("", ""))
 
     def remove_sandbox(self, host: Host) -> None:
         """Gone."""
         assert isinstance(host, PodHost)
-        self.fabric.remove_pod(host)
         if self.hosts.get(host.name) is host:
+            if not isinstance(host, HostNetworkPod):
+                portmap.remove(host.node.ns, self.fabric.cni.name, host.name)
             del self.hosts[host.name]
             self.apps.pop(host.name, None)
+        self.fabric.remove_pod(host)
 
     def app_factory(self, pod: Pod, container: Container, host: Host) -> App:
         """See the table above."""

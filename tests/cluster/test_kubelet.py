@@ -80,7 +80,9 @@ def test_the_order_of_a_start() -> None:
 def test_host_network_pods_have_the_nodes_address() -> None:
     world = boot(pod(hostNetwork=True))
     assert stored(world).status.podIP == "172.18.0.4"
-    assert world.runtime.hosts[0].env == {}
+    host = world.runtime.hosts[0]
+    assert host.hostname == "worker-1"
+    assert host.env["KUBERNETES_SERVICE_HOST"] == "10.96.0.1"
 
 
 def test_a_pod_without_service_links_knows_only_the_api() -> None:

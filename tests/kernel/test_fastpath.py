@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from netlab import Bench, filter, flow, tcp, udp
+from netlab import Bench, filter, flow, ping, tcp, udp
 
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.cost import LinuxCost
 from netsim.kernel.routing import Route, RouteKind
 from netsim.kernel.sysctl import S
 from netsim.wire.addr import Prefix, ip
-from netsim.wire.packet import TCP, Packet, RawBody
+from netsim.wire.packet import TCP, IcmpMessage, Packet, RawBody
 
 CLIENT, SERVER, VIP = "10.1.0.5", "10.2.0.5", "10.96.0.10"
 DNAT = (
@@ -142,6 +142,17 @@ def test_a_dead_entry_is_not_used() -> None:
     (after,) = talk.bench.ct.entries(200 * S)
     assert after is not before
     assert after.created_ns == 200 * S
+
+
+def test_pings_between_known_hosts() -> None:
+    """Their first packets look alike, but are not remembered: an echo is neither a datagram nor a SYN."""
+    bench = Bench()
+    for identifier in (7, 8, 9):
+        bench.left.arrive_fast(ping(CLIENT, SERVER, identifier))
+        (asked,) = bench.right.take()
+        bench.right.arrive_fast(Packet(asked.flow.reverse(), IcmpMessage(0, 0, 1, b"payload.")))
+        (answer,) = bench.left.take()
+        assert (answer.flow.dst, answer.flow.sport) == (ip(CLIENT), identifier)
 
 
 def test_it_keeps_its_entry_alive() -> None:

@@ -358,7 +358,7 @@ def test_counters_count_and_go_with_their_chain():
         bench.left.arrive(tcp(CLIENT, port, SERVER, 1, "S"))
     counts = [bench.ns.nft.counter(TABLE, "forward", n).packets for n in (0, 1)]
     assert counts == [5, 10]
-    assert f"ct state new counter packets 10 bytes {5 * (46 + 54)} accept" in bench.ns.nft.list_ruleset()
+    assert f"ct state new counter packets 10 bytes {5 * (32 + 40)} accept" in bench.ns.nft.list_ruleset()
     bench.ns.nft.commit(tx(*chains(forward=rules)))
     assert bench.ns.nft.counter(TABLE, "forward", 0).packets == 0
 

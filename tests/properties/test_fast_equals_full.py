@@ -14,6 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from netlab import Lab, NftServices, Service, filter, inbox, services, tcp, udp
 
+from netsim.cni.bridge import BridgeCni
+from netsim.cni.flat import FlatCni
+from netsim.cni.vxlan import VxlanCni
 from netsim.engine import MS, US, S
 from netsim.fabric.capture import Capture
 from netsim.fabric.host import Host
@@ -39,6 +42,7 @@ def lab_chain(*rules: Rule, base: Base = FORWARD) -> Transaction:
     return Transaction(TableId("ip", "lab"), (Write(chain),))
 
 
+CNIS = {"flat": FlatCni, "vxlan": VxlanCni, "bridge": BridgeCni}
 DNS, WEB = "10.96.0.10", "10.96.0.20"
 PODS = [(1, 5), (1, 6), (2, 7), (2, 8)]
 HOSTS = ["p1-5", "p1-6", "p2-7", "p2-8", "n1", "n2", "laptop"]
@@ -116,19 +120,21 @@ sends = st.builds(
 repeats = st.builds(lambda send, times: [send] * times, sends, st.integers(1, 4))
 changes = st.builds(
     Change,
-    st.sampled_from(["rules", "route", "netem", "cable", "delete", "mtu", "crash"]),
+    st.sampled_from(["rules", "route", "netem", "cable", "delete", "mtu", "crash", "gone"]),
     st.integers(0, 30),
 )
-waits = st.sampled_from([0, 3 * US, 40 * US, 300 * US, 2 * MS, 700 * MS, 3 * S, 40 * S])
+waits = st.sampled_from([0, 3 * US, 40 * US, 300 * US, 2 * MS, 700 * MS, 3 * S, 40 * S, 301 * S])
 scripts = st.lists(st.tuples(st.one_of(repeats, repeats, repeats, changes), waits), min_size=1, max_size=25)
 
 
 class Run:
     """One execution of a script. `mode` says what serves the Services; `affinity` is their clients' (nftables)."""
 
-    def __init__(self, follow: bool, seed: int = 1, mode: str = "iptables", affinity: int = 0) -> None:
+    def __init__(
+        self, follow: bool, seed: int = 1, mode: str = "iptables", affinity: int = 0, network: str = "flat"
+    ) -> None:
         self.mode = mode
-        self.lab = Lab(nodes=2, seed=seed, follow=follow)
+        self.lab = Lab(nodes=2, seed=seed, follow=follow, cni=CNIS[network]())
         for node, number in PODS:
             self.lab.pod(node, number)
         self.lab.outside()
@@ -239,6 +245,11 @@ class Run:
         ns.devices["eth0"].mtu = 1000 if ns.devices["eth0"].mtu == 1500 else 1500
         ns.changed()
 
+    def gone(self, which: int) -> None:
+        pod = self.lab.fabric.pods.get(HOSTS[which % 4])
+        if pod is not None and which % 3 == 0:
+            self.lab.fabric.remove_pod(pod)
+
     def crash(self, which: int) -> None:
         if which == 0:
             self.lab.fabric.crash_node("n2")
@@ -279,6 +290,15 @@ class Run:
         """Packets that took a remembered path since their counts were last settled."""
         halves = [half for node in self.lab.nodes for half in node.ns.conntrack.table.values()]
         return sum(half.path.packets for half in halves if half.path is not None)
+
+
+@pytest.mark.parametrize("network", ["vxlan", "bridge"])
+@settings(max_examples=30)
+@given(scripts, st.integers(0, 3))
+def test_both_ways_give_the_same_run_with_tunnels_and_bridges(
+    network: str, script: list[tuple[Any, int]], seed: int
+) -> None:
+    agree(*(Run(follow, seed, network=network).execute(script) for follow in (False, True)))
 
 
 def agree(fast: Run, full: Run) -> None:
@@ -325,11 +345,15 @@ def steady(protocol: str) -> list[tuple[Any, int]]:
     return script
 
 
-@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+@pytest.mark.parametrize(
+    ("mode", "network"),
+    [("iptables", "flat"), ("nftables", "flat"), ("iptables", "vxlan"), ("iptables", "bridge")],
+)
 @pytest.mark.parametrize("protocol", ["udp", "tcp"])
-def test_steady_flows_take_the_remembered_path(protocol: str, mode: str) -> None:
+def test_steady_flows_take_the_remembered_path(protocol: str, mode: str, network: str) -> None:
     script = steady(protocol)
-    fast, full = Run(False, mode=mode).execute(script), Run(True, mode=mode).execute(script)
+    fast = Run(False, mode=mode, network=network).execute(script)
+    full = Run(True, mode=mode, network=network).execute(script)
     assert fast.remembered() > 150
     assert fast.frames() == full.frames()
     assert fast.counters() == full.counters()

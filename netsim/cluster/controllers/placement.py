@@ -1,14 +1,16 @@
 """Which node a pod goes to: what the scheduler filters and scores.
 
 Called by: `scheduler.py`. Filters (pkg/scheduler/framework/plugins): NodeName, NodeSelector, TaintToleration,
-NodeUnschedulable, and the kubelet's limit on pods. Score: fewest pods of the same owner, then fewest pods, then the
-node's name; upstream's default spreading and least-allocated scores lead the same way, with random ties.
+NodeUnschedulable, NodePorts (`hostports.py`), and the kubelet's limit on pods. Score: fewest pods of the same owner,
+then fewest pods, then the node's name; upstream's default spreading and least-allocated scores lead the same way, with
+random ties.
 Simplified: resource requests, affinity and topology spread constraints do not count.
 """
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 
+from netsim.cluster.hostports import NO_FREE_PORTS
 from netsim.cluster.objects import Node, Pod, Taint, Toleration, matches_labels
 
 
@@ -25,8 +27,8 @@ def _matches(toleration: Toleration, taint: Taint) -> bool:
     return toleration.key != "" and toleration.value == taint.value
 
 
-def fits(pod: Pod, node: Node, pods_there: int, max_pods: int) -> str:
-    """ "" when the pod may go to the node, else why not."""
+def fits(pod: Pod, node: Node, pods_there: int, max_pods: int, ports_clash: bool = False) -> str:
+    """ "" when the pod may go to the node, else why not. `ports_clash`: another pod there has one of its host ports."""
     if pods_there >= max_pods:
         return "too many pods"
     if not matches_labels(pod.spec.nodeSelector, node.metadata.labels):
@@ -37,7 +39,7 @@ def fits(pod: Pod, node: Node, pods_there: int, max_pods: int) -> str:
     for taint in taints:
         if taint.effect != "PreferNoSchedule" and not tolerates(pod.spec.tolerations, taint):
             return f"untolerated taint {taint.key}"
-    return ""
+    return NO_FREE_PORTS if ports_clash else ""
 
 
 class NodeRanking:

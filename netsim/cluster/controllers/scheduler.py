@@ -20,6 +20,7 @@ from netsim.cluster.apiserver import ApiServer, Key
 from netsim.cluster.client import ApiClient
 from netsim.cluster.controllers.placement import NodeRanking, fits
 from netsim.cluster.errors import ApiError, ConflictError
+from netsim.cluster.hostports import HostPort, UsedPorts, host_ports
 from netsim.cluster.informer import Informers
 from netsim.cluster.objects import Condition, Node, Pod, evolve
 from netsim.cluster.ratelimit import TokenBucket
@@ -47,7 +48,8 @@ class Scheduler:
         self._client = ApiClient(engine, api, timing, _NAME, TokenBucket(_QPS, _BURST))
         self._record = Recorder(engine, _NAME)
         self._ranking = NodeRanking()
-        self._placed: dict[Key, tuple[str, str]] = {}
+        self._ports = UsedPorts()
+        self._placed: dict[Key, tuple[str, str, tuple[HostPort, ...]]] = {}
         self._line: deque[Key] = deque()
         self._waiting: dict[Key, None] = {}
         self._unschedulable: dict[Key, None] = {}
@@ -94,14 +96,17 @@ class Scheduler:
 
     def _assume(self, pod: Pod, node: str) -> None:
         if pod.key not in self._placed:
-            owner = _owner(pod)
-            self._placed[pod.key] = (node, owner)
+            owner, ports = _owner(pod), host_ports(pod)
+            self._placed[pod.key] = (node, owner, ports)
             self._ranking.place(node, owner)
+            self._ports.place(node, ports)
 
     def _forget(self, key: Key) -> bool:
         placed = self._placed.pop(key, None)
         if placed is not None:
-            self._ranking.take(*placed)
+            node, owner, ports = placed
+            self._ranking.take(node, owner)
+            self._ports.take(node, ports)
         return placed is not None
 
     # ------------------------------------------------------------------------------------------------ queue
@@ -152,11 +157,13 @@ class Scheduler:
 
     def _choose(self, pod: Pod) -> tuple[str | None, str]:
         reasons: dict[str, int] = {}
+        wanted = host_ports(pod)
         for name in self._ranking.candidates(_owner(pod)):
             node = self._nodes.get("", name)
             if node is None:
                 continue
-            reason = fits(pod, node, self._ranking.count(name), self._timing.kubelet.max_pods)
+            clash = self._ports.clash(name, wanted)
+            reason = fits(pod, node, self._ranking.count(name), self._timing.kubelet.max_pods, clash)
             if not reason:
                 return name, ""
             reasons[reason] = reasons.get(reason, 0) + 1

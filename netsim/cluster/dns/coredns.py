@@ -34,6 +34,7 @@ from netsim.cluster.timing import Timing
 from netsim.cluster.watch import Watch, WatchEvent
 from netsim.engine import MS
 from netsim.fabric.host import Host
+from netsim.kernel.sockets import InUseError
 from netsim.wire.addr import ip_text
 from netsim.wire.dns_codec import DnsCodec
 
@@ -79,8 +80,12 @@ class CoreDnsApp(DnsServer):
             self.problem = str(error)
             self.host.engine.call_later(_REFUSES_AFTER_NS, self._refuse)
             return
-        self._serve_status(self._configuration.health_port, "/health", lambda: _OK)
-        self._serve_status(self._configuration.ready_port, "/ready", self._ready_page)
+        try:
+            self._serve_status(self._configuration.health_port, "/health", lambda: _OK)
+            self._serve_status(self._configuration.ready_port, "/ready", self._ready_page)
+        except InUseError:
+            self.exit(1, now)
+            return
         if self._configuration.needs_api:
             delay_ns = self._timing.api.watch.sample(self.rng)
             self.host.engine.call_later(delay_ns, self._listed)

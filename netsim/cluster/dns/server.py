@@ -19,6 +19,7 @@ from netsim.cluster.dns.exchange import tcp_frames
 from netsim.fabric.app import Exited
 from netsim.fabric.host import Host
 from netsim.kernel.errno import Errno
+from netsim.kernel.sockets import InUseError
 from netsim.kernel.tcp import TcpConnection
 from netsim.kernel.udp import UdpSocket
 from netsim.wire.addr import Address
@@ -74,12 +75,15 @@ class DnsServer:
         self.listen(self._handlers)
 
     def listen(self, handlers: Mapping[int, Handler]) -> None:
-        """Open the ports."""
-        for number, handler in handlers.items():
-            port = _Port(self, handler)
-            self._ports.append(port)
-            self.host.ns.sockets.open_udp(port.datagram, number, owner=self)
-            self.host.ns.sockets.listen(number, port.accept, owner=self)
+        """Open the ports; one that is taken (by another pod with hostNetwork) ends the process."""
+        try:
+            for number, handler in handlers.items():
+                port = _Port(self, handler)
+                self._ports.append(port)
+                self.host.ns.sockets.open_udp(port.datagram, number, owner=self)
+                self.host.ns.sockets.listen(number, port.accept, owner=self)
+        except InUseError:
+            self.exit(1, self.host.now)
 
     def terminate(self, now: int) -> None:
         """SIGTERM: end at once."""

@@ -165,15 +165,14 @@ class Kubelet:
             self._addresses.release(address)
 
     def prepare_host(self, pod: Pod, host: Any) -> None:
-        """What the kubelet writes into a new sandbox: host name and resolv.conf."""
-        if not pod.spec.hostNetwork:
-            host.hostname = pod.spec.hostname or pod.metadata.name
-            host.resolv_conf = self._context.resolv_conf(pod)
+        """What the kubelet writes into a new sandbox: host name and resolv.conf. With hostNetwork the host name is the
+        node's (kubelet_pods.go GeneratePodHostNameAndDomain)."""
+        host.hostname = self.node if pod.spec.hostNetwork else pod.spec.hostname or pod.metadata.name
+        host.resolv_conf = self._context.resolv_conf(pod)
 
     def set_environment(self, pod: Pod, host: Any) -> None:
         """The Services' variables, as they are when a container starts."""
-        if not pod.spec.hostNetwork:
-            host.env = self._context.environment.of(pod)
+        host.env = self._context.environment.of(pod)
 
     def run_probe(
         self, worker: PodWorker, container: ContainerRun, probe: Probe, done: Callable[[bool, str], None]

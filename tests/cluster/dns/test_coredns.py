@@ -217,6 +217,15 @@ def test_a_bad_corefile_ends_the_process(text: str) -> None:
     assert "Corefile:" in lab.app.problem
 
 
+@pytest.mark.parametrize("port", [53, 8080])
+def test_a_port_that_is_taken_ends_the_process(port: int) -> None:
+    """As with hostNetwork, beside another server on the node."""
+    lab = Lab()
+    lab.host.ns.sockets.listen(port, lambda _conn, _now: None)  # type: ignore[arg-type,return-value]
+    lab.start()
+    assert [code for code, _ in lab.exits] == [1]
+
+
 def test_names_outside_need_an_upstream() -> None:
     lab = Lab().start()
     reply = lab.ask("www.example.com.", wait=7 * S)  # nobody lives at the pod's name server
