@@ -29,6 +29,7 @@ from netsim.cluster.controllers.nodelifecycle import NodeLifecycleController
 from netsim.cluster.controllers.podgc import PodGarbageCollector
 from netsim.cluster.controllers.replicaset import ReplicaSetController
 from netsim.cluster.controllers.scheduler import Scheduler
+from netsim.cluster.controllers.service_lb import CloudBalancer, ServiceController
 from netsim.cluster.controllers.taint_eviction import TaintEvictionController
 from netsim.cluster.defaults import system_objects
 from netsim.cluster.informer import Informers
@@ -60,13 +61,14 @@ _LATE_LIMIT_NS: Final = 300 * S
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the control plane acts on. `namespaces` are the nodes' network namespaces by name; `dataplane(node)` makes
-    the node's part of the service dataplane, anew for each kube-proxy process."""
+    the node's part of the service dataplane, anew for each kube-proxy process; `balancers` are the cloud's, if any."""
 
     runtime: PodRuntime
     prober: Prober
     resolv_conf: ResolvConfOf
     namespaces: "Mapping[str, NetworkNamespace]"
     dataplane: "Callable[[str], NodeDataplane[NetworkNamespace]]"
+    balancers: tuple[CloudBalancer, ...] = ()
 
 
 class ControlPlane:
@@ -98,6 +100,7 @@ class ControlPlane:
         catalog = Catalog(self.api, Translator(terminating=timing.proxy.terminating_endpoints))
         self.proxies = {name: self._proxy(name, catalog) for name in self.nodes}
         self._controllers: list[Any] = []
+        self._clouds: list[ServiceController] = []
         self._deployments = settling.Deployments(self.api)
         self._proxies_wait = False
         self._rested_ns: int | None = None
@@ -177,6 +180,7 @@ class ControlPlane:
             self._controllers.append(TaintEvictionController(context))
         lifecycle.start()
         collector.start()
+        self._clouds = [ServiceController(context, balancer) for balancer in self._outside.balancers]
 
     # ------------------------------------------------------------------------------------------------ state
     def settled(self) -> bool:
@@ -206,6 +210,8 @@ class ControlPlane:
             yield "the kube-proxies wait for the workloads"
         yield from settling.others(self.api)
         yield from settling.endpoints(self.api)
+        for cloud in self._clouds:
+            yield from cloud.waiting()
         if not (self.api.log(Service).drained and self.api.log(EndpointSlice).drained):
             yield "not every watch has delivered the last change of Services and EndpointSlices"
         for name, proxy in self.proxies.items():

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field
 
 from netsim.cluster.objects import Taint
+from netsim.cluster.objects.node import EXCLUDE_LABEL
 from netsim.experiment.spec_fields import (
     Duration,
     Ipv4,
@@ -30,6 +31,7 @@ from netsim.experiment.spec_fields import (
     Subnet,
 )
 from netsim.experiment.spec_kubelet import KubeletConfig
+from netsim.experiment.spec_outside import OutsideSpec
 from netsim.experiment.spec_proxy import ControllerManagerConfig, KubeProxyConfig
 
 Role = Literal["control-plane", "worker"]
@@ -122,13 +124,6 @@ class Dns(SpecModel):
     replicas: Annotated[int, Field(strict=True, ge=0, le=100)] = 2
 
 
-class External(SpecModel):
-    """A host outside the cluster, reached through the router."""
-
-    name: Name
-    address: Ipv4
-
-
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
     """One node of the cluster after counting and naming; `address` "" if the fabric may choose."""
@@ -141,7 +136,7 @@ class NodeEntry:
     index: int = field(compare=False, default=0)  # position in `spec.nodes`
 
 
-class ClusterSpec(SpecModel):
+class ClusterSpec(OutsideSpec):
     """The `spec` of a Cluster."""
 
     kubernetesVersion: Annotated[str, BeforeValidator(_version)] = "1.34"
@@ -153,7 +148,6 @@ class ClusterSpec(SpecModel):
     kubelet: KubeletConfig = KubeletConfig()
     controllerManager: ControllerManagerConfig = ControllerManagerConfig()
     dns: Dns = Dns()
-    external: tuple[External, ...] = ()
 
     @property
     def minor(self) -> int:
@@ -189,7 +183,7 @@ class ClusterSpec(SpecModel):
                 else:
                     name = node.role if unnamed[node.role] == 1 else f"{node.role}-{number[node.role]}"
                 address = node.address or next(free, "")
-                yield NodeEntry(name, node.role, _labels(node, name), _taints(node, taint), address, index)
+                yield NodeEntry(name, node.role, _labels(node, name, taint), _taints(node, taint), address, index)
 
     def _free_addresses(self) -> Iterator[str]:
         taken = {node.address for node in self.nodes}
@@ -243,10 +237,12 @@ def cables_matching(pattern: str, cables: Iterable[str]) -> list[str]:
     return [cable for cable in cables if fnmatch.fnmatchcase(cable, full)]
 
 
-def _labels(node: NodeSpec, name: str) -> dict[str, str]:
+def _labels(node: NodeSpec, name: str, workers: bool) -> dict[str, str]:
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
     if node.role == "control-plane":
         labels[CONTROL_PLANE_LABEL] = ""
+        if workers:  # kubeadm, since 1.20; kind takes it away again when there is no other node
+            labels[EXCLUDE_LABEL] = ""
     return {**labels, **node.labels}
 
 

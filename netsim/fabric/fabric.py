@@ -92,6 +92,7 @@ class Fabric:
         self.nodes: dict[str, NodeHost] = {}
         self.pods: dict[str, PodHost] = {}
         self.outside: dict[str, Host] = {}
+        self.balancers: dict[str, Host] = {}
         self.cables: dict[str, Cable] = {}
         self.gone: list[Host] = []
         self.cable_added: list[Callable[[Cable], None]] = []
@@ -131,6 +132,26 @@ class Fabric:
         self.router.ns.neighbours.permanent(port, address, eth0.mac)
         self.outside[name] = host
         return host
+
+    def add_balancer(
+        self, name: str, address: Address, vips: Prefix, sysctl: Sysctl, link: LinkSpec | None = None
+    ) -> Host:
+        """A load balancer beside the nodes: the router sends its addresses there. With `ip_forward` it has netfilter,
+        and translates; without it passes frames on as they are (`balancer_forward.py`)."""
+        host = Host(self.engine, name, address, sysctl)
+        if sysctl.ip_forward:
+            enable_netfilter(host.ns)
+        self._join_underlay(host, link or self.config.default_link)
+        host.ns.add_route(Route(DEFAULT_V4, host.ns.devices["eth0"], self.router.address, address))
+        for node in self.nodes.values():  # a cloud knows where its machines are, and asks nobody
+            host.ns.neighbours.permanent(host.ns.devices["eth0"], node.address, node.ns.devices["eth0"].mac)
+        self.route_outside(vips, address)
+        self.balancers[name] = host
+        return host
+
+    def route_outside(self, prefix: Prefix, gateway: Address) -> None:
+        """A static route of the router: what comes from outside for these addresses goes to a node or balancer."""
+        self.router.ns.add_route(Route(prefix, self.router.ns.devices["eth0"], gateway))
 
     def _join_underlay(self, host: Host, link: LinkSpec) -> None:
         eth0 = Device(host.ns, "eth0", mac_for(host.name, "eth0"))
@@ -209,6 +230,7 @@ class Fabric:
         yield from self.nodes.values()
         yield from self.pods.values()
         yield from self.outside.values()
+        yield from self.balancers.values()
         yield from self.gone
 
     def in_flight(self) -> int:

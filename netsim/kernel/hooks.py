@@ -72,6 +72,9 @@ class DropReason(Enum):
     LINK_QUEUE_FULL = "link queue full"
     LINK_UNKNOWN_MAC = "no port has this MAC address"
     DEVICE_DOWN = "device is down"
+    LB_NO_LISTENER = "load balancer: no Service has this port"
+    LB_NO_BACKEND = "load balancer: no healthy node"
+    LB_SOURCE_RANGE = "load balancer: source not in loadBalancerSourceRanges"
 
 
 class Stolen(Enum):
