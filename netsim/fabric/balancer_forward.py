@@ -71,10 +71,10 @@ class Passthrough:
             return DropReason.LB_NO_BACKEND
         if packet.ttl <= 1:
             return DropReason.IP_TTL_EXPIRED
+        packet.ttl -= 1
         if self._ns.journeys:
             self._ns.tell(packet, t.now, "balance", f"{found[0].name}: to {node}", t.hook.name)
             self._ns.tell(packet, t.now, "transmit", "", self._device.name)
-        packet.ttl -= 1
         packet.macs = self._balancer.node_mac(node) + self._device.mac
         self._device.transmit(packet, t.now)
         return STOLEN

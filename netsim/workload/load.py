@@ -81,12 +81,17 @@ class LoadSpec:
 
 
 class Backend(NamedTuple):
-    """Whom a connection was given to: `namespace/name` of the Service, `ip:port`, pod and node; "" for unknown."""
+    """Whom a connection was given to: `namespace/name` of the Service, `ip:port`, pod and node; "" for unknown. `via`
+    is the node whose rules chose, `policy` "Local" if they could choose among the node's own endpoints only, `seen_as`
+    the client's address as the endpoint sees it."""
 
     service: str = ""
     endpoint: str = ""
     pod: str = ""
     node: str = ""
+    via: str = ""
+    policy: str = ""
+    seen_as: str = ""
 
 
 _NOWHERE: Final = Backend()
@@ -231,7 +236,7 @@ class LoadGenerator:
             self._exit_if_idle(now)
 
     def _record(self, e: HttpExchange) -> RequestDone:
-        service, endpoint, pod, node = self._backend(e)
+        service, endpoint, pod, node, via, policy, seen_as = self._backend(e)
         return RequestDone(
             self.host.name,
             self.spec.name,
@@ -252,6 +257,9 @@ class LoadGenerator:
             e.error,
             e.reused,
             self._node,
+            via,
+            policy,
+            seen_as,
         )
 
     def _backend(self, exchange: HttpExchange) -> Backend:
