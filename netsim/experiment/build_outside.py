@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from netsim.cluster.controllers.service_lb import CloudBalancer
 from netsim.experiment.settings import link_spec
 from netsim.fabric.balancer import Balancer
+from netsim.fabric.balancer_health import HealthCheck
 from netsim.fabric.balancer_spec import PRESETS, BalancerSpec
 from netsim.wire.addr import Address, Prefix, ip
 from netsim.workload.echo import EchoServer, EchoSpec
@@ -30,23 +31,26 @@ def build_balancers(fabric: "Fabric", spec: "ClusterSpec") -> tuple[CloudBalance
         link = link_spec(spec.link(f"{entry.name}:eth0"))
         settings = balancer_spec(entry.spec)
         balancer = Balancer(fabric, entry.name, ip(entry.address), addresses, settings, link)
-        target = entry.spec.healthCheck.clusterTarget or PRESETS[entry.spec.preset].cluster_target
-        made.append(CloudBalancer(balancer, addresses, entry.class_name, target))
+        made.append(CloudBalancer(balancer, addresses, entry.class_name))
     return tuple(made)
 
 
 def balancer_spec(given: "LoadBalancer") -> BalancerSpec:
     """The preset with what the file says otherwise."""
     preset, check = PRESETS[given.preset], given.healthCheck
-    other_check = {
-        "interval_ns": check.interval_ns,
-        "timeout_ns": check.timeout_ns,
-        "healthy": check.healthyThreshold,
-        "unhealthy": check.unhealthyThreshold,
-    }
-    chosen = replace(preset.check, **{name: value for name, value in other_check.items() if value is not None})
-    other = {"mode": given.mode, "idle_ns": given.idle_ns, "fail_open": given.failOpen}
-    return replace(preset, check=chosen, **{name: value for name, value in other.items() if value is not None})
+    return replace(
+        preset,
+        mode=given.mode or preset.mode,
+        idle_ns=given.idle_ns or preset.idle_ns,
+        fail_open=preset.fail_open if given.failOpen is None else given.failOpen,
+        check=HealthCheck(
+            check.interval_ns or preset.check.interval_ns,
+            check.timeout_ns or preset.check.timeout_ns,
+            check.healthyThreshold or preset.check.healthy,
+            check.unhealthyThreshold or preset.check.unhealthy,
+        ),
+        cluster_target=check.clusterTarget or preset.cluster_target,
+    )
 
 
 def build_routes(fabric: "Fabric", spec: "ClusterSpec") -> None:

@@ -107,10 +107,15 @@ def _check_target(
 ) -> None:
     host = load.to.host
     namespaces = list(dict.fromkeys(client.namespace for client in clients)) or ["default"]
+    if not clients and not directory.unsure & {"nodes", "external"} and host in directory.outside_names():
+        return
     if is_address(host):
         problem = directory.problem_with_address(host)
     else:
         problem = directory.problem_with_name(host, namespaces)
+        if problem and not clients:
+            names = directory.outside_names()
+            problem = f'{load.from_} knows no "{host}"{did_you_mean(host, names)}: /etc/hosts has nodes and outside hosts'
     if problem:
         place.error(path, problem)
         return

@@ -21,7 +21,7 @@ from netsim.experiment.spec_fields import (
     PositiveDuration,
     SpecModel,
 )
-from netsim.experiment.spec_select import HttpUrl, Selector
+from netsim.experiment.spec_select import TargetUrl, Selector
 
 SECOND = 1_000_000_000
 Action = Literal[
@@ -40,7 +40,7 @@ class Load(SpecModel):
 
     name: Name
     from_: Selector = Field(alias="from")
-    to: HttpUrl
+    to: TargetUrl
     model: Literal["open", "closed"] = "open"
     rate_per_s: Frequency | None = Field(None, alias="rate")
     arrivals: Literal["poisson", "constant"] = "poisson"

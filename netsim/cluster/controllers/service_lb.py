@@ -31,7 +31,7 @@ from netsim.cluster.watch import WatchEvent
 from netsim.dataplane.service_table import PROTOCOL_NUMBERS
 from netsim.fabric.balancer import Balancer, HealthChanged
 from netsim.fabric.balancer_health import Target
-from netsim.fabric.balancer_spec import ClusterTarget, Frontend, Listener
+from netsim.fabric.balancer_spec import Frontend, Listener
 from netsim.wire.addr import Prefix, ip, ip_text
 
 TO_BE_DELETED: Final = "ToBeDeletedByClusterAutoscaler"
@@ -43,13 +43,12 @@ _WORKERS: Final = 1  # --concurrent-service-syncs
 
 @dataclass(frozen=True, slots=True)
 class CloudBalancer:
-    """A balancer as the controller is given it: the addresses that it may hand out, the `loadBalancerClass` that it
-    serves ("": Services without one), and what it asks nodes about Services with policy Cluster."""
+    """A balancer as the controller is given it: the addresses that it may hand out, and the `loadBalancerClass` that
+    it serves ("": Services without one)."""
 
     balancer: Balancer
     addresses: Prefix
     class_name: str = ""
-    cluster_target: ClusterTarget = "healthz"
 
 
 class Addresses:
@@ -102,7 +101,6 @@ class ServiceController:
         self._random = context.engine.stream(name)
         self._balancer = balancer
         self._class = cloud.class_name
-        self._cluster_target = cloud.cluster_target
         self._addresses = Addresses(cloud.addresses)
         self._served: dict[Key, None] = {}
         self._queue = context.queue(name, self._sync, _WORKERS)
@@ -203,7 +201,7 @@ class ServiceController:
         if spec.externalTrafficPolicy == "Local":
             return Target(spec.healthCheckNodePort, _PATH)
         node_ports = [port.nodePort for port in spec.ports if port.protocol == "TCP" and port.nodePort]
-        if self._cluster_target == "nodePort" and node_ports:
+        if self._balancer.spec.cluster_target == "nodePort" and node_ports:
             return Target(node_ports[0])
         return Target(HEALTHZ_PORT, _PATH)
 
