@@ -22,14 +22,16 @@ from netsim.cluster import settling
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.controllers.deployment import DeploymentController
+from netsim.cluster.controllers.endpoints import CONTROLLER_NAME, MANAGED_BY_LABEL
 from netsim.cluster.controllers.endpointslice import EndpointSliceController
 from netsim.cluster.controllers.garbage import GarbageCollector
-from netsim.cluster.controllers.mirroring import MirroringController
+from netsim.cluster.controllers.mirroring import MIRRORING_NAME, MirroringController
 from netsim.cluster.controllers.nodelifecycle import NodeLifecycleController
 from netsim.cluster.controllers.podgc import PodGarbageCollector
 from netsim.cluster.controllers.replicaset import ReplicaSetController
 from netsim.cluster.controllers.scheduler import Scheduler
 from netsim.cluster.controllers.service_lb import CloudBalancer, ServiceController
+from netsim.cluster.controllers.slice_writer import ready_addresses, tell_update
 from netsim.cluster.controllers.taint_eviction import TaintEvictionController
 from netsim.cluster.defaults import system_objects
 from netsim.cluster.informer import Informers
@@ -89,6 +91,7 @@ class ControlPlane:
         self._outside = outside
         self._record = Recorder(engine, "kube-apiserver")
         self.api.tap(Pod, self._tell_deletion)
+        self.api.tap(EndpointSlice, self._tell_hand_written)
         for made in system_objects(service_subnet, nodes):
             self.api.create(made)
         self._addresses = {node.name: PodRange(node.pod_cidr) for node in nodes}
@@ -226,6 +229,16 @@ class ControlPlane:
             grace = str(pod.metadata.deletionGracePeriodSeconds)
             ip = pod.status.podIP
             self._record.about(pod, "PodTerminating", pod.spec.nodeName, pod_ip=ip, grace_seconds=grace)
+
+    def _tell_hand_written(self, event: WatchEvent[EndpointSlice]) -> None:
+        """Slices that no controller writes; the controllers tell of theirs."""
+        item, old = event.object, event.old
+        ours = (CONTROLLER_NAME, MIRRORING_NAME)
+        if item.metadata.labels.get(MANAGED_BY_LABEL) in ours or not item.service_name:
+            return
+        now = () if event.type == "DELETED" else ready_addresses(item)
+        before = ready_addresses(old) if old is not None else ()
+        tell_update(self._record, (item.metadata.namespace, item.service_name), item, now, before)
 
     # ------------------------------------------------------------------------------------------------ faults
     def kill_container(self, pod: Pod, container: str = "") -> None:

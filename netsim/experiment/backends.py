@@ -3,9 +3,9 @@ answered.
 
 Called at the end of every request of a load. A measurement only: nothing in the simulation depends on it.
 
-A connection is followed hop by hop: out of the client's node (for pods and nodes), through a load balancer if its
-address is one of those, by the router's routes to a node, until some node's rules have put an endpoint in the place of
-the destination. That node is `via`; what the endpoint sees as the client's address is `seen_as`.
+A connection is followed hop by hop: out of the client's node (for pods and nodes) or its gateway (for hosts behind
+one), through a load balancer if its address is one of those, by the router's routes to a node, until some node's rules
+have put an endpoint in the place of the destination. That node is `via`; what the endpoint sees as the client's address is `seen_as`.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -21,7 +21,7 @@ from netsim.workload.load import Backend
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
 
-_MOST_HOPS: Final = 4  # client's node, load balancer, node; one more than there can be
+_MOST_HOPS: Final = 4  # one more than there can be: client's node, load balancer, node
 
 
 class Backends:
@@ -35,7 +35,8 @@ class Backends:
         self._destroyed: dict[Flow, Flow] = {}  # refused connections: a RST as first answer ends the entry
         self._nodes = {node.address: node for node in cluster.fabric.nodes.values()}
         self._balancers = [cloud.balancer for cloud in cluster.balancers]
-        for host in (*self._nodes.values(), *(balancer.host for balancer in self._balancers)):
+        gateways = cluster.fabric.gateways.values()
+        for host in dict.fromkeys((*self._nodes.values(), *(b.host for b in self._balancers), *gateways)):
             if host.ns.conntrack is not None:
                 host.ns.conntrack.destroyed.append(self._note)
 
@@ -68,6 +69,8 @@ class Backends:
         """The flow as the choosing node got it, as it left that node, and the node (None: nobody chose)."""
         node: Host | None = host.node if isinstance(host, PodHost) else host
         if not isinstance(node, NodeHost):
+            gateway = self._cluster.fabric.gateways.get(host.name)
+            flow = self._sent(gateway, flow) if gateway is not None else flow
             node = self._next(flow)
         for _ in range(_MOST_HOPS):
             if node is None:

@@ -18,7 +18,11 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 def check_outside(spec: ClusterSpec, entries: Sequence[NodeEntry], place: Place) -> None:
     """Record what is wrong with servers, routes and load balancers."""
+    open_hosts = [host.name for host in spec.external if not host.behind]
     for index, host in enumerate(spec.external):
+        if host.behind and host.behind not in open_hosts:
+            message = f'"{host.behind}" is no outside host that could translate for others'
+            place.error(("external", index, "behind"), message + did_you_mean(host.behind, open_hosts))
         seen: dict[tuple[int, str], int] = {}
         for number, serve in enumerate(host.serves):
             path: Path = ("external", index, "serves", number)

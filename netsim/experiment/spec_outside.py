@@ -30,10 +30,12 @@ class Serve(SpecModel):
 
 
 class External(SpecModel):
-    """A host outside the cluster, reached through the router."""
+    """A host outside the cluster, reached through the router; or `behind` another one, which then translates: hosts
+    behind it share its address, as in an office or a mobile network."""
 
     name: Name
     address: Ipv4
+    behind: Name = ""
     serves: tuple[Serve, ...] = ()
 
 

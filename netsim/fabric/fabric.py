@@ -22,7 +22,7 @@ from netsim.fabric.switch import Switch
 from netsim.kernel.cost import LinuxCost
 from netsim.kernel.fastpath import receiver
 from netsim.kernel.hooks import DropReason
-from netsim.kernel.netfilter import enable_netfilter
+from netsim.kernel.netfilter import enable_netfilter, masquerade_all
 from netsim.kernel.netns import Device
 from netsim.kernel.routing import Route, RouteKind, Routes
 from netsim.kernel.sysctl import Sysctl
@@ -92,6 +92,7 @@ class Fabric:
         self.nodes: dict[str, NodeHost] = {}
         self.pods: dict[str, PodHost] = {}
         self.outside: dict[str, Host] = {}
+        self.gateways: dict[str, Host] = {}  # of outside hosts behind another one
         self.balancers: dict[str, Host] = {}
         self.cables: dict[str, Cable] = {}
         self.gone: list[Host] = []
@@ -119,18 +120,33 @@ class Fabric:
         self.cni.setup_node(self, node)
         return node
 
-    def add_outside(self, name: str, address: Address, link: LinkSpec | None = None) -> Host:
-        """A machine beyond the router."""
-        host = Host(self.engine, name, address, self.config.pod_sysctl)
+    def add_outside(
+        self,
+        name: str,
+        address: Address,
+        link: LinkSpec | None = None,
+        *,
+        behind: Host | None = None,
+        translates: bool = False,
+    ) -> Host:
+        """A machine beyond the router; with `behind` on the private side of a machine that `translates` (source NAT,
+        as an office's or a mobile network's gateway)."""
+        host = Host(self.engine, name, address, Sysctl(ip_forward=True) if translates else self.config.pod_sysctl)
+        if translates:
+            enable_netfilter(host.ns)
+            masquerade_all(host.ns, "eth0")
+        gateway = behind or self.router
         eth0 = Device(host.ns, "eth0", mac_for(name, "eth0"))
-        port = Device(self.router.ns, f"to-{name}", mac_for("router", name))
+        port = Device(gateway.ns, f"to-{name}", mac_for(gateway.name, name))
         self._connect(f"{name}:eth0", eth0, port, link or self.config.default_link)
         host.ns.add_address(address, eth0)
         host.ns.add_route(Route(DEFAULT_V4, eth0, source=address))
         host.ns.neighbours.fixed(eth0, port.mac)
-        self.router.ns.add_route(Route(Prefix.host(address), port))
-        self.router.ns.neighbours.permanent(port, address, eth0.mac)
+        gateway.ns.add_route(Route(Prefix.host(address), port))
+        gateway.ns.neighbours.permanent(port, address, eth0.mac)
         self.outside[name] = host
+        if behind is not None:
+            self.gateways[name] = behind
         return host
 
     def add_balancer(
