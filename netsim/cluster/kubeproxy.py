@@ -182,17 +182,21 @@ class KubeProxy:
         prepared.commit()
         self.table = self._old = new
         self.synced = True
-        self.health.synced(new, self._health_ports(new, changed), self._engine.now, more=bool(self._pending))
+        self.health.synced(new, self._health_ports(new, changed), self._engine.now)
         delete_stale(self._ns, new, changed, self._timing.proxy.conntrack_cleanup, self._engine.now)
         self._tell(prepared, changed, waited_ns)
         self._runner.ended()
 
-    def _health_ports(self, new: ServiceTable, changed: tuple[ServicePortName, ...]) -> dict[ServiceName, int]:
+    def _health_ports(
+        self, new: ServiceTable, changed: tuple[ServicePortName, ...]
+    ) -> dict[ServiceName, int]:
         """The Services' health check node ports, looked up again only for what has changed."""
         ports = self._checked
         for name in dict.fromkeys(port.service for port in changed):
             ports.pop(name, None)
-            number = next((p.health_check_node_port for p in new.ports_of(name) if p.health_check_node_port), 0)
+            number = next(
+                (p.health_check_node_port for p in new.ports_of(name) if p.health_check_node_port), 0
+            )
             if number:
                 ports[name] = number
         return ports

@@ -7,10 +7,11 @@ Sources: pkg/proxy/healthcheck/proxy_health.go and service_health.go of Kubernet
 503 for a node that is being deleted: by default since 1.30, `/livez` does not care).
 
 - `/healthz`: 200 when no change has waited for the rules for longer than the health time-out, which is twice the
-  sync period (proxier.go: `healthcheck.NewProxierHealthServer(healthzBindAddress, 2*syncPeriod)`), and the node is
-  not about to go.
+  sync period (cmd/kube-proxy/app/server.go), and the node is not about to go; also while kube-proxy is starting up.
 - Health check node port, any path: 200 with at least one ready endpoint on this node and a healthy kube-proxy,
   otherwise 503. Terminating endpoints do not count, though rules may still use them. The count changes with the rules.
+
+Simplified: the health check node ports answer on all addresses, also with nodePortAddresses.
 """
 
 import json
@@ -39,7 +40,7 @@ Page = Callable[[str, int], tuple[int, Headers, bytes]]
 
 class ProxyHealth:
     """The servers of one kube-proxy process. `updated_ns` and `queued_ns` are when rules were last written, and when
-    the oldest change came that they do not have yet (0: none)."""
+    the first change came after that (0: none)."""
 
     def __init__(self, ns: "Namespace", node: str, timeout_ns: int, eligible: Callable[[], bool]) -> None:
         self._ns = ns
@@ -66,10 +67,10 @@ class ProxyHealth:
         """A change has to be brought into the rules."""
         self.queued_ns = self.queued_ns or now
 
-    def synced(self, table: ServiceTable, ports: Mapping[ServiceName, int], now: int, more: bool) -> None:
-        """Rules have been written: `ports` are the health check node ports. `more`: further changes wait already."""
+    def synced(self, table: ServiceTable, ports: Mapping[ServiceName, int], now: int) -> None:
+        """Rules have been written: `ports` are the health check node ports."""
         self.updated_ns = now
-        self.queued_ns = now if more else 0
+        self.queued_ns = 0
         for name in [name for name, server in self._services.items() if ports.get(name) != server.port]:
             self._services.pop(name).close(now)
         for name, port in ports.items():
@@ -80,7 +81,7 @@ class ProxyHealth:
     # ------------------------------------------------------------------ pages
     def healthy(self, now: int) -> bool:
         """Whether the rules follow the changes."""
-        return bool(self.updated_ns) and (not self.queued_ns or now - self.queued_ns < self._timeout_ns)
+        return not self.updated_ns or not self.queued_ns or now - self.queued_ns < self._timeout_ns
 
     def _healthz(self, path: str, now: int) -> tuple[int, Headers, bytes]:
         if path not in ("/healthz", "/livez"):
@@ -88,8 +89,9 @@ class ProxyHealth:
         eligible = self._eligible()
         healthy = self.healthy(now) and (eligible or path == "/livez")
         # While all is well the page says that it was up to date just now (proxy_health.go).
-        updated = now if self.healthy(now) else self.updated_ns
-        page = {"lastUpdated": _time(updated), "currentTime": _time(now), "nodeEligible": eligible}
+        page: dict[str, object] = {"lastUpdated": _time(now if healthy else self.updated_ns), "currentTime": _time(now)}
+        if path == "/healthz":
+            page["nodeEligible"] = eligible
         return (200 if healthy else 503), _JSON, json.dumps(page).encode()
 
 

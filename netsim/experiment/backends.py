@@ -5,7 +5,8 @@ Called at the end of every request of a load. A measurement only: nothing in the
 
 A connection is followed hop by hop: out of the client's node (for pods and nodes) or its gateway (for hosts behind
 one), through a load balancer if its address is one of those, by the router's routes to a node, until some node's rules
-have put an endpoint in the place of the destination. That node is `via`; what the endpoint sees as the client's address is `seen_as`.
+have put an endpoint in the place of the destination. That node is `via`; what the endpoint sees as the client's address
+is `seen_as`.
 """
 
 from typing import TYPE_CHECKING, Final

@@ -115,7 +115,8 @@ def _check_target(
         problem = directory.problem_with_name(host, namespaces)
         if problem and not clients:
             names = directory.outside_names()
-            problem = f'{load.from_} knows no "{host}"{did_you_mean(host, names)}: /etc/hosts has nodes and outside hosts'
+            hint = did_you_mean(host, names)
+            problem = f'{load.from_} knows no "{host}"{hint}: /etc/hosts has nodes and outside hosts'
     if problem:
         place.error(path, problem)
         return

@@ -95,7 +95,9 @@ def _check_annotation(key: str, value: str, place: Place, path: Path) -> None:
             place.error(path, str(error))
     elif key == APP:
         if value != "echo":
-            place.error(path, f'must be "echo", not "{value}" (without it, containers with TCP ports serve HTTP)')
+            place.error(
+                path, f'must be "echo", not "{value}" (without it, containers with TCP ports serve HTTP)'
+            )
     elif key == ALLOW_EMPTY:
         if value not in ("true", "false"):
             place.error(path, f'must be "true" or "false", not "{value}"')

@@ -41,7 +41,9 @@ def _check_routes(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place)
     for index, route in enumerate(spec.routes):
         path: Path = ("routes", index)
         if route.via not in names:
-            place.error((*path, "via"), f'the cluster has no node "{route.via}"{did_you_mean(route.via, names)}')
+            place.error(
+                (*path, "via"), f'the cluster has no node "{route.via}"{did_you_mean(route.via, names)}'
+            )
         if ipaddress.ip_network(route.to).overlaps(nodes):
             place.error((*path, "to"), f"{route.to} and the nodeSubnet {nodes} overlap: nodes need no route")
         if seen.setdefault(route.to, index) != index:
@@ -92,7 +94,9 @@ def check_balanced(loaded: Iterable[Loaded], spec: ClusterSpec, place: Place) ->
         class_name = service.spec.loadBalancerClass or ""
         name = f"Service/{service.metadata.name}"
         if class_name not in balancers:
-            where = f"loadBalancerClass {class_name}" if class_name else "Services without a loadBalancerClass"
+            where = (
+                f"loadBalancerClass {class_name}" if class_name else "Services without a loadBalancerClass"
+            )
             field = "loadBalancerClasses" if class_name else "loadBalancer"
             place.problems.note(f"{name}: no spec.{field} for {where}: its external address stays <pending>")
             continue

@@ -183,7 +183,9 @@ class ClusterSpec(OutsideSpec):
                 else:
                     name = node.role if unnamed[node.role] == 1 else f"{node.role}-{number[node.role]}"
                 address = node.address or next(free, "")
-                yield NodeEntry(name, node.role, _labels(node, name, taint), _taints(node, taint), address, index)
+                yield NodeEntry(
+                    name, node.role, _labels(node, name, taint), _taints(node, taint), address, index
+                )
 
     def _free_addresses(self) -> Iterator[str]:
         taken = {node.address for node in self.nodes}

@@ -21,7 +21,7 @@ from netsim.experiment.spec_fields import (
     PositiveDuration,
     SpecModel,
 )
-from netsim.experiment.spec_select import TargetUrl, Selector
+from netsim.experiment.spec_select import Selector, TargetUrl
 
 SECOND = 1_000_000_000
 Action = Literal[

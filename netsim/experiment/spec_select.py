@@ -67,7 +67,7 @@ class Selector(SpecModel):
 
 
 class Url(SpecModel):
-    """`http://host:port/path`; the port is 80 unless given. `tcp://host:port` and `udp://host:port` for other servers."""
+    """`http://host:port/path`; the port is 80 unless given. Other servers: `tcp://host:port`, `udp://host:port`."""
 
     host: str
     port: int = 80
@@ -105,7 +105,13 @@ def _url(value: Any) -> Any:
 
 def _plain(value: str, parts: SplitResult, port: int | None) -> Any:
     """A TCP or UDP server has a port, and nothing else."""
-    if not parts.hostname or not port or parts.path not in ("", "/") or parts.query or parts.username is not None:
+    if (
+        not parts.hostname
+        or not port
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.username is not None
+    ):
         raise ValueError(f'"{value}" is no address of a server: write {parts.scheme}://NAME:PORT')
     return {"host": parts.hostname, "port": port, "scheme": parts.scheme}
 
@@ -114,7 +120,13 @@ TargetUrl = Annotated[
     Url,
     BeforeValidator(_url),
     PlainSerializer(str, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": "^(http|tcp|udp)://", "examples": ["http://my-nginx/", "tcp://mysql:3306"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^(http|tcp|udp)://",
+            "examples": ["http://my-nginx/", "tcp://mysql:3306"],
+        }
+    ),
 ]
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from netsim.fabric.fabric import Fabric
     from netsim.fabric.link import LinkSpec
 
+
 @dataclass(frozen=True, slots=True)
 class HealthChanged:
     """A node passed or failed often enough. `first`: its first verdict."""

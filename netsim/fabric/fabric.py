@@ -131,7 +131,9 @@ class Fabric:
     ) -> Host:
         """A machine beyond the router; with `behind` on the private side of a machine that `translates` (source NAT,
         as an office's or a mobile network's gateway)."""
-        host = Host(self.engine, name, address, Sysctl(ip_forward=True) if translates else self.config.pod_sysctl)
+        host = Host(
+            self.engine, name, address, Sysctl(ip_forward=True) if translates else self.config.pod_sysctl
+        )
         if translates:
             enable_netfilter(host.ns)
             masquerade_all(host.ns, "eth0")

@@ -179,7 +179,9 @@ def _sticky(e: Evidence) -> bool:
     chance."""
     log_chance, sticky, several = 0.0, 0, 0
     p = np.array([e.probabilities[i, e.names.index(b)] for i, b in enumerate(e.known["backend"])])
-    groups = e.known.reset_index(drop=True).groupby(["replication", "client", "client_node"], sort=True).indices
+    groups = (
+        e.known.reset_index(drop=True).groupby(["replication", "client", "client_node"], sort=True).indices
+    )
     backends = e.known["backend"].to_numpy()
     for rows in groups.values():
         if len(rows) < 2:

@@ -1,4 +1,4 @@
-"""The cloud load balancer end to end: addresses, classes, health by real requests, and what each mode does with flows."""
+"""The cloud load balancer end to end: addresses, classes, health by real requests, what becomes of flows."""
 
 import json
 from collections import Counter
@@ -18,7 +18,8 @@ PODS = pod("web-1", "n1") + pod("web-2", "n2")
 CLUSTER_POLICY = service("web", "type: LoadBalancer, ports: [{port: 80, nodePort: 30080}]")
 LOCAL_POLICY = service(
     "near",
-    "type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 31000, ports: [{port: 80, nodePort: 30081}]",
+    "type: LoadBalancer, externalTrafficPolicy: Local, healthCheckNodePort: 31000,"
+    " ports: [{port: 80, nodePort: 30081}]",
 )
 FAST = "healthCheck: {interval: 1s, timeout: 500ms, unhealthyThreshold: 2, healthyThreshold: 2}"
 
@@ -56,7 +57,9 @@ def test_addresses_and_status(tmp_path: Path, mode: str) -> None:
         "web": ("203.0.113.128", "VIP"),
         "near": ("203.0.113.129", "VIP"),
     }
-    assert [frontend.nodes for frontend in balancer(asker).frontends()] == [("n1", "n2", "n3")] * 2  # no control plane
+    assert [frontend.nodes for frontend in balancer(asker).frontends()] == [
+        ("n1", "n2", "n3")
+    ] * 2  # no control plane
     assert healthy(asker, "web") == ["n1", "n2", "n3"]
     assert healthy(asker, "near") == ["n1", "n2"]
 
@@ -68,9 +71,13 @@ def test_a_deleted_service_gives_its_address_back(tmp_path: Path, mode: str) -> 
     api.delete(Service, "default", "web")
     asker.run("40s")
     assert asker("external/laptop", "http://203.0.113.128/").outcome == "timeout"
-    new = evolve(api.list(Service)[-1], {"metadata.name": "again", "spec.clusterIP": "", "spec.clusterIPs": ()})
+    new = evolve(
+        api.list(Service)[-1], {"metadata.name": "again", "spec.clusterIP": "", "spec.clusterIPs": ()}
+    )
     ports = tuple(evolve(port, nodePort=0) for port in new.spec.ports)
-    api.create(evolve(new, {"spec.ports": ports, "spec.healthCheckNodePort": 0, "status.loadBalancer.ingress": ()}))
+    api.create(
+        evolve(new, {"spec.ports": ports, "spec.healthCheckNodePort": 0, "status.loadBalancer.ingress": ()})
+    )
     asker.run("40s")
     again = api.get(Service, "default", "again")
     assert again is not None
@@ -167,7 +174,9 @@ def test_a_flow_keeps_its_node_and_new_ones_spread(tmp_path: Path, mode: str) ->
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("preset", "outcome"), [("gce", "refused"), ("azure", "timeout"), ("clb", "timeout")])
+@pytest.mark.parametrize(
+    ("preset", "outcome"), [("gce", "refused"), ("azure", "timeout"), ("clb", "timeout")]
+)
 def test_without_any_healthy_node(tmp_path: Path, mode: str, preset: str, outcome: str) -> None:
     """Google's balancer then uses all nodes (whose rules reject), the others none."""
     empty = service(

@@ -61,7 +61,9 @@ def endpoints(ask: Asker, url: str, times: int = 16, source: str = "pod/client")
 
 def test_endpoints_are_mirrored(ask: Asker) -> None:
     (mirrored,) = [s for s in ask.cluster.api.list(EndpointSlice) if s.service_name == "mysql"]
-    assert mirrored.metadata.labels["endpointslice.kubernetes.io/managed-by"].startswith("endpointslicemirroring")
+    assert mirrored.metadata.labels["endpointslice.kubernetes.io/managed-by"].startswith(
+        "endpointslicemirroring"
+    )
     assert sorted(a for e in mirrored.endpoints for a in e.addresses) == ["192.168.26.81", "192.168.26.82"]
 
 
@@ -74,7 +76,10 @@ def test_its_name_is_its_cluster_address(ask: Asker) -> None:
 def test_connections_spread_over_the_servers(ask: Asker) -> None:
     assert endpoints(ask, "tcp://mysql:3306") == BOTH
     assert endpoints(ask, "http://web/") == {"192.168.26.82:80", "192.168.26.81:80"}
-    assert endpoints(ask, "http://n3:30080/", source="external/laptop") == {"192.168.26.82:80", "192.168.26.81:80"}
+    assert endpoints(ask, "http://n3:30080/", source="external/laptop") == {
+        "192.168.26.82:80",
+        "192.168.26.81:80",
+    }
     assert endpoints(ask, "udp://names:53") == {"192.168.26.90:5353"}
 
 

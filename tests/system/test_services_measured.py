@@ -84,7 +84,9 @@ def test_a_pinned_service_is_told_from_chance(run: Callable[[str], Results]) -> 
     # timing formulas: U(0, interval) + (failures - 1) x interval + time-out, and a request's own second
     [("gce", 17, 26), ("azure", 10, 16), ("clb", 55, 66), ("nlb", 70, 101)],
 )
-def test_how_long_a_balancer_goes_on(run: Callable[[str], Results], service: str, least: int, most: int) -> None:
+def test_how_long_a_balancer_goes_on(
+    run: Callable[[str], Results], service: str, least: int, most: int
+) -> None:
     failover = run("lb-health").failover(f"web-{service}")
     (outage,) = failover.table["outage_ns"].tolist()
     assert least <= outage / 1e9 <= most

@@ -90,7 +90,9 @@ def test_the_controller_writes_the_hints(ask: Asker) -> None:
 def test_unready_endpoints_are_used_only_where_they_are_published(
     mode: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    late = pod("late", "n1", "app: late", UNREADY).replace("spec: {nodeName", "spec: {restartPolicy: Never, nodeName")
+    late = pod("late", "n1", "app: late", UNREADY).replace(
+        "spec: {nodeName", "spec: {restartPolicy: Never, nodeName"
+    )
     client = pod("client", "n2", "run: client", "{name: c, image: busybox}")
     ready = pod("ready", "n2", "app: late")
     services = service("strict", "ports: [{port: 80}]", "app: late") + service(

@@ -1,4 +1,4 @@
-"""Ports: several, named, of another protocol; node ports on some addresses only, on localhost; a pod that asks itself."""
+"""Ports: several, named, of another protocol; where node ports answer; a pod that asks itself."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,12 @@ from pathlib import Path
 import pytest
 from servicelab import MODES, Asker, address, per_mode, pod, service, settled
 
-TWO = "{name: web, image: nginx, ports: [{containerPort: 80, name: http}, {containerPort: 8080, name: admin}]}"
-OTHER = "{name: web, image: nginx, ports: [{containerPort: 81, name: http}, {containerPort: 8081, name: admin}]}"
+TWO = (
+    "{name: web, image: nginx, ports: [{containerPort: 80, name: http}, {containerPort: 8080, name: admin}]}"
+)
+OTHER = (
+    "{name: web, image: nginx, ports: [{containerPort: 81, name: http}, {containerPort: 8081, name: admin}]}"
+)
 ECHO = "{name: dns, image: dns, ports: [{containerPort: 5353, protocol: UDP, name: dns}]}"
 TALK = "{name: db, image: mysql, ports: [{containerPort: 3306}]}"
 OBJECTS = (
@@ -18,8 +22,15 @@ OBJECTS = (
     + pod("db", "n3", "app: db", TALK, annotations="{netsim/app: echo}")
     + pod("client", "n3", "run: client", "{name: c, image: busybox}")
     + pod("alone", "n1", "app: alone")
-    + service("web", "ports: [{name: main, port: 80, targetPort: http}, {name: admin, port: 9000, targetPort: admin}]")
-    + service("echo", "type: NodePort, ports: [{port: 53, protocol: UDP, targetPort: dns, nodePort: 30053}]", "app: echo")
+    + service(
+        "web",
+        "ports: [{name: main, port: 80, targetPort: http}, {name: admin, port: 9000, targetPort: admin}]",
+    )
+    + service(
+        "echo",
+        "type: NodePort, ports: [{port: 53, protocol: UDP, targetPort: dns, nodePort: 30053}]",
+        "app: echo",
+    )
     + service("db", "ports: [{port: 3306}]", "app: db")
     + service("myself", "type: NodePort, ports: [{port: 80, nodePort: 30090}]", "app: alone")
 )
@@ -87,7 +98,9 @@ def test_a_node_port_on_localhost(ask: Asker) -> None:
         ("iptables: {localhostNodePorts: false}", "refused", "ok"),
     ],
 )
-def test_where_node_ports_answer(tmp_path: Path, mode: str, setting: str, localhost: str, outside: str) -> None:
+def test_where_node_ports_answer(
+    tmp_path: Path, mode: str, setting: str, localhost: str, outside: str
+) -> None:
     objects = pod("alone", "n1", "app: alone")
     objects += service("alone", "type: NodePort, ports: [{port: 80, nodePort: 30090}]", "app: alone")
     ask = settled(tmp_path, mode, objects, f"  kubeProxy: {{{setting}}}\n")

@@ -69,7 +69,9 @@ class Addresses:
         elif mine:
             return ip_text(mine[0])
         else:
-            free = (self.prefix.nth(i) for i in range(1 << (len(self.prefix.address) * 8 - self.prefix.length)))
+            free = (
+                self.prefix.nth(i) for i in range(1 << (len(self.prefix.address) * 8 - self.prefix.length))
+            )
             address = next((candidate for candidate in free if candidate not in self._owners), b"")
         self.release(key)
         if not address:
@@ -155,7 +157,9 @@ class ServiceController:
         self._served[key] = None
         address = self._addresses.of(key, service.spec.loadBalancerIP)
         if not address:
-            self._record.about(service, "SyncLoadBalancerFailed", error=f"no address in {self._addresses.prefix}")
+            self._record.about(
+                service, "SyncLoadBalancerFailed", error=f"no address in {self._addresses.prefix}"
+            )
             return
         self._record.about(service, "EnsuringLoadBalancer")
         yield self._engine.timeout(self._times.cloud.ensure.sample(self._random))
@@ -211,7 +215,9 @@ class ServiceController:
         names = [
             f"Service {'/'.join(service.key)} has no load balancer address yet"
             for service in self._services
-            if self._wants(service) and not service.status.loadBalancer.ingress and not self._is_hopeless(service)
+            if self._wants(service)
+            and not service.status.loadBalancer.ingress
+            and not self._is_hopeless(service)
         ]
         return names + self._balancer.waiting()
 
