@@ -89,7 +89,10 @@ class ProxyHealth:
         eligible = self._eligible()
         healthy = self.healthy(now) and (eligible or path == "/livez")
         # While all is well the page says that it was up to date just now (proxy_health.go).
-        page: dict[str, object] = {"lastUpdated": _time(now if healthy else self.updated_ns), "currentTime": _time(now)}
+        page: dict[str, object] = {
+            "lastUpdated": _time(now if healthy else self.updated_ns),
+            "currentTime": _time(now),
+        }
         if path == "/healthz":
             page["nodeEligible"] = eligible
         return (200 if healthy else 503), _JSON, json.dumps(page).encode()

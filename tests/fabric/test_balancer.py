@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from httplab import HttpLab
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from httplab import HttpLab
 
 from netsim.engine import S
 from netsim.fabric.balancer import Balancer
@@ -74,7 +74,9 @@ def test_other_ports_and_addresses_have_no_listener(balancer: Balancer) -> None:
     assert balancer.listener(flow(1)) is not None
 
 
-@pytest.mark.parametrize(("preset", "open_"), [("gce", True), ("nlb", True), ("clb", False), ("azure", False)])
+@pytest.mark.parametrize(
+    ("preset", "open_"), [("gce", True), ("nlb", True), ("clb", False), ("azure", False)]
+)
 def test_without_a_healthy_node(preset: str, open_: bool) -> None:
     lab, balancer = lab_with(preset)
     for node in lab.fabric.nodes.values():
@@ -123,7 +125,9 @@ def test_thresholds_count_results_in_a_row(unhealthy: int, healthy: int, checks:
     lab = HttpLab()
     node = lab.fabric.nodes["n1"]
     spec = HealthCheck(10 * S, 5 * S, healthy, unhealthy)
-    check = NodeCheck(lab.fabric.router, node.address, TARGET, spec, 0, lambda good, _first: told.append(good))
+    check = NodeCheck(
+        lab.fabric.router, node.address, TARGET, spec, 0, lambda good, _first: told.append(good)
+    )
     for sign in checks:
         check._count(sign == "+")
     assert "".join("+" if good else "-" for good in told) == verdicts

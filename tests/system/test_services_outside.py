@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from servicelab import MODES, Asker, address, pod, service, settled
 
+from netsim.wire.addr import ip_text
+
 OBJECTS = (
     pod("web-1", "n1")
     + pod("web-2", "n2")
@@ -133,3 +135,28 @@ def test_local_traffic_policy_binds_outsiders_only(ask: Asker) -> None:
     assert set(ask.pods("pod/client", "http://203.0.113.129/", 12)) == {"web-1", "web-2"}
     assert ask("external/laptop", "http://n1:30081/").backend.policy == "Local"
     assert ask("pod/client", "http://203.0.113.129/").backend.policy == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "steps"),
+    [
+        ("http://n3:30080/", ["dnat", "snat"]),  # masqueraded, so that the answer comes back by n3
+        ("http://203.0.113.129/", ["balance", "dnat"]),
+        (
+            "http://203.0.113.64/",
+            ["balance", "dnat", "snat", "dnat", "snat"],
+        ),  # the balancer's, then the node's
+    ],
+)
+def test_explain_follows_the_first_packet_from_outside(ask: Asker, target: str, steps: list[str]) -> None:
+    explained = ask.cluster.explain("external/laptop", target)
+    assert explained.outcome.startswith("HTTP 200")
+    first = explained.journey.packets[0]
+    kinds = [step.kind for step in first.steps if step.kind in ("balance", "dnat", "snat")]
+    assert kinds == steps
+
+
+def test_addresses_have_names(ask: Asker) -> None:
+    names = {ip_text(value): name for value, name in ask.cluster.names().items()}
+    assert names["203.0.113.128"] == "lb/default/web"
+    assert names["172.18.255.254"] == "load-balancer"

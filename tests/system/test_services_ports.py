@@ -2,9 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from servicelab import MODES, Asker, address, per_mode, pod, service, settled
+
+from netsim.cluster.objects import Pod
+from netsim.workload.clients import make_client
+from netsim.workload.http_client import ClientSpec
 
 TWO = (
     "{name: web, image: nginx, ports: [{containerPort: 80, name: http}, {containerPort: 8080, name: admin}]}"
@@ -86,6 +91,40 @@ def test_a_node_port_on_localhost(ask: Asker) -> None:
     asked = ask("node/n2", "http://127.0.0.1:30090/")
     assert (asked.outcome, asked.pod, asked.backend.via) == ("ok", "alone", "n2")
     assert asked.backend.seen_as == address(ask, "node/n2")
+
+
+@per_mode
+@pytest.mark.parametrize(("proxy_runs", "outcome"), [(True, "ok"), (False, "timeout")])
+def test_a_kept_udp_socket_leaves_a_dead_endpoint_when_kube_proxy_cleans_up(
+    tmp_path: Path, mode: str, proxy_runs: bool, outcome: str
+) -> None:
+    """Its datagrams follow their conntrack entry, whatever the rules say, until kube-proxy deletes it."""
+    objects = pod("echo-1", "n1", "app: echo", ECHO) + pod("echo-2", "n2", "app: echo", ECHO)
+    objects += pod("client", "n3", "run: client", "{name: c, image: busybox}")
+    objects += service("echo", "ports: [{port: 53, protocol: UDP, targetPort: dns}]", "app: echo")
+    ask = settled(tmp_path, mode, objects)
+    cluster, host = ask.cluster, ask.cluster.host("pod/client")
+    found = cluster.api.get("Service", "default", "echo")
+    spec = ClientSpec(found.spec.clusterIP, 53, keep_alive=True)  # type: ignore[union-attr]
+    client = make_client("udp", host, spec)
+    done: list[Any] = []
+
+    def once() -> Any:
+        client.exchange(lambda exchange, _now: done.append(exchange)).begin(cluster.engine.now)
+        cluster.run("1500ms")
+        return done[-1]
+
+    first = once()
+    chosen = ask.backends.where(host, "echo", first.flow).pod.rpartition("/")[2]
+    if not proxy_runs:
+        cluster.control_plane.proxies["n3"].stop()
+    victim = cluster.api.get(Pod, "default", chosen)
+    assert victim is not None
+    cluster.control_plane.delete_pod(victim, 0)
+    ask.run("5s")
+    last = once()
+    assert (first.outcome, last.outcome) == ("ok", outcome)
+    assert first.flow == last.flow
 
 
 @per_mode

@@ -29,7 +29,9 @@ def address(lab: HttpLab) -> str:
     return lab.address
 
 
-def ask(lab: HttpLab, scheme: Scheme, port: int, times: int = 1, resolver: Any = None, **spec: Any) -> list[Any]:
+def ask(
+    lab: HttpLab, scheme: Scheme, port: int, times: int = 1, resolver: Any = None, **spec: Any
+) -> list[Any]:
     host = spec.pop("host", address(lab))
     client = make_client(scheme, lab.client, ClientSpec(host, port, timeout_ns=1 * S, **spec), resolver)
     done: list[Any] = []
