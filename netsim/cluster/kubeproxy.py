@@ -12,9 +12,10 @@ Sources: pkg/proxy/iptables/proxier.go (`syncProxyRules`), pkg/proxy/config, Kub
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsim.cluster.objects import EndpointSlice, Node, Service
+from netsim.cluster.objects.node import TO_BE_DELETED
 from netsim.cluster.proxy_catalog import Catalog, Name, Position
 from netsim.cluster.proxy_conntrack import delete_stale
 from netsim.cluster.proxy_health import ProxyHealth
@@ -32,8 +33,7 @@ if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
 
 # KEP-3836, gate KubeProxyDrainingTerminatingNodes: on by default since 1.30.
-_DRAINING_NODES = (1, 30)
-_TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
+_DRAINING_NODES: Final = (1, 30)
 
 
 class KubeProxy:
@@ -147,7 +147,7 @@ class KubeProxy:
         node = self._api.get(Node, "", self.node)
         if node is None or self._timing.version < _DRAINING_NODES:
             return True
-        leaving = any(taint.key == _TO_BE_DELETED for taint in node.spec.taints)
+        leaving = any(taint.key == TO_BE_DELETED for taint in node.spec.taints)
         return node.metadata.deletionTimestamp is None and not leaving
 
     @property

@@ -77,6 +77,8 @@ def _check_load(
     if parts.ends_by(load.timeout_ns - 1):
         message = f"the timeout is longer than the experiment ({parts.length()}): nothing would ever time out"
         place.error((*path, "timeout"), message)
+    if load.to.scheme != "http" and "method" in load.model_fields_set:
+        place.error((*path, "method"), f"method is for http://: a {load.to.scheme} load has none", key=True)
     if load.ipFamily != "ipv4":
         place.error((*path, "ipFamily"), f"{load.ipFamily} is not simulated yet: write ipv4")
     who: Path = (*path, "from")
@@ -127,9 +129,12 @@ def _check_target(
     keys = (directory.service_of(host, namespace) for namespace in namespaces)
     service = next((directory.services[key] for key in keys if key), None)
     if service is not None and service.spec.ports and not service.spec.is_headless:
-        ports = [port.port for port in service.spec.ports]
+        protocol = "UDP" if load.to.scheme == "udp" else "TCP"
+        ports = [port.port for port in service.spec.ports if port.protocol == protocol]
         if load.to.port not in ports:
+            wanted = f"{load.to.port}/UDP" if protocol == "UDP" else str(load.to.port)
             place.problems.note(
-                f'load "{load.name}": Service/{service.metadata.name} has no port {load.to.port} '
-                f"(it has {', '.join(map(str, ports))}): connections will hang until they time out"
+                f'load "{load.name}": Service/{service.metadata.name} has no port {wanted} '
+                f"(it has {', '.join(map(str, ports)) or f'none for {protocol}'}): "
+                "connections will hang until they time out"
             )

@@ -35,7 +35,8 @@ class Load(SpecModel):
 
     Open model: requests arrive at `rate`, however slow the answers; closed model: `connections` users per client pod,
     each waiting for its answer and then for `thinkTime`. With `keepAlive` connections are reused; `connections` then
-    limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again.
+    limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again. `tcp://` loads send
+    some bytes and take anything for an answer, `udp://` loads a datagram each (kept: from one socket) for one back.
     """
 
     name: Name

@@ -6,7 +6,7 @@
 
 Built by `experiment/build.py`; told what to do by the service controller (`cluster/controllers/service_lb.py`). How
 packets go on is in `balancer_forward.py`, the health checks are in `balancer_health.py`. A node gets new flows while
-its check succeeds; flows that it has already stay with it, as with all the balancers named below.
+its check succeeds; flows that it has already stay with it.
 
 Simplified: one machine does what a fleet does in a cloud; a connection is never moved or closed by the balancer.
 """

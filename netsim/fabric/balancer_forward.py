@@ -4,7 +4,8 @@ Used by `balancer.py`.
 
 Passthrough (Google's and Azure's network balancers; direct server return): the frame gets the MAC address of the
 chosen node, the packet keeps both addresses. The node's kube-proxy has rules for the Service's address, and the node
-answers the client itself; the balancer never sees an answer. Proxy (AWS's balancers as the in-tree controller sets
+answers the client itself; the balancer never sees an answer. A SYN always chooses anew, other packets follow their
+flow's entry (Google, "Traffic distribution for external passthrough Network Load Balancers", PER_CONNECTION). Proxy (AWS's balancers as the in-tree controller sets
 them up): the destination becomes the node port, the source the balancer's own address, by the kernel's conntrack and
 NAT, so answers come back this way.
 
@@ -21,7 +22,7 @@ from netsim.kernel.hooks import ACCEPT, NEW, STOLEN, DropReason, Traversal, Verd
 from netsim.kernel.netfilter import confirm, conntrack_in, nat_destination, nat_source
 from netsim.kernel.targets import Masquerade
 from netsim.kernel.xtables_chain import Rule
-from netsim.wire.packet import Flow
+from netsim.wire.packet import ACK, SYN, Flow, TcpSegment
 
 if TYPE_CHECKING:
     from netsim.fabric.balancer import Balancer
@@ -66,7 +67,8 @@ class Passthrough:
         refusal = _refusal(found, flow)
         if found is None or refusal is not None:
             return refusal
-        node = self._node(found[0], flow, t.now)
+        begins = type(packet.body) is TcpSegment and packet.body.flags & (SYN | ACK) == SYN
+        node = self._node(found[0], flow, begins, t.now)
         if node is None:
             return DropReason.LB_NO_BACKEND
         if packet.ttl <= 1:
@@ -79,9 +81,9 @@ class Passthrough:
         self._device.transmit(packet, t.now)
         return STOLEN
 
-    def _node(self, frontend: Frontend, flow: Flow, now: int) -> str | None:
+    def _node(self, frontend: Frontend, flow: Flow, begins: bool, now: int) -> str | None:
         node = self._nodes.get(flow)
-        if node is None or now - self._seen_ns[flow] > self._balancer.spec.idle_ns:
+        if node is None or begins or now - self._seen_ns[flow] > self._balancer.spec.idle_ns:
             node = self._balancer.choose(frontend, flow)
             if node is None:
                 return None

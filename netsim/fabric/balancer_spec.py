@@ -34,11 +34,11 @@ class BalancerSpec:
 
 # Health checks: k8s.io/cloud-provider-gcp and ingress-gce (gceHcCheckIntervalSeconds 8 and so on),
 # cloud-provider-aws aws_loadbalancer.go (classic: 10 s, 5 s, 2, 6; network: 30 s, 10 s, 3, 3), cloud-provider-azure
-# (5 s, 2 probes; from recall, its time-out is the interval). Idle times: Google 600 s for passthrough balancers with
-# connection tracking, classic 60 s, network 350 s, Azure 4 min. Google and the network balancer use all nodes when
+# (5 s, 2 probes; from recall, its time-out is the interval). Idle times (recall): Google 60 s, classic 60 s,
+# network 350 s, Azure 4 min. Google and the network balancer use all nodes when
 # none is healthy; the classic balancer and Azure none. The network balancer is shown without client IP preservation.
 PRESETS: Final[Mapping[str, BalancerSpec]] = {
-    "gce": BalancerSpec("passthrough", HealthCheck(8 * S, 1 * S, 1, 3), 600 * S, True),
+    "gce": BalancerSpec("passthrough", HealthCheck(8 * S, 1 * S, 1, 3), 60 * S, True),
     "clb": BalancerSpec("proxy", HealthCheck(10 * S, 5 * S, 2, 6), 60 * S, False, "nodePort"),
     "nlb": BalancerSpec("proxy", HealthCheck(30 * S, 10 * S, 3, 3), 350 * S, True),
     "azure": BalancerSpec("passthrough", HealthCheck(5 * S, 5 * S, 1, 2), 240 * S, False, "nodePort"),

@@ -2,9 +2,9 @@
 
 ::
 
-    pod eth0 ==veth== node eth0 ------ switch ------ node ...
+    pod eth0 ==veth== node eth0 ------ switch ------ node, load balancer ...
                                           |
-                                        router ------ outside hosts
+                                        router ------ outside hosts ------ hosts behind them
 
 Who calls it: `experiment/build.py` at the start, the kubelet's runtime for pods, faults for the rest. The pod network
 itself (addresses, routes, masquerade) is the CNI's, handed in as `Cni`.

@@ -12,9 +12,10 @@ from netsim.engine import S
 from netsim.fabric.balancer import Balancer
 from netsim.fabric.balancer_health import HealthCheck, NodeCheck, Target
 from netsim.fabric.balancer_spec import PRESETS, Frontend, Listener
+from netsim.kernel.routing import Route, RouteKind
 from netsim.kernel.tcp_handler import ORPHAN
 from netsim.wire.addr import Prefix, ip
-from netsim.wire.packet import TCP, Flow
+from netsim.wire.packet import ACK, TCP, Flow, Packet, TcpSegment
 
 VIP = ip("203.0.113.128")
 TARGET = Target(10256)
@@ -87,25 +88,50 @@ def test_without_a_healthy_node(preset: str, open_: bool) -> None:
     assert (balancer.choose(frontend, flow(1)) is not None) == open_
 
 
-def test_an_idle_flow_is_forgotten_and_may_move() -> None:
+@pytest.mark.parametrize("preset", ["gce", "clb"])
+def test_a_syn_sent_again_may_move_where_the_balancer_passes_packets_on(preset: str) -> None:
+    """The chosen node is left out meanwhile: a proxy's connection entry holds, a passthrough balancer chooses anew."""
+    lab, balancer = lab_with(preset)
+    (frontend,) = balancer.frontends()
+    for node in lab.fabric.nodes.values():  # silence instead of a RST
+        for prefix in ("203.0.113.128/32", "172.18.255.254/32"):
+            node.ns.add_route(Route(Prefix.parse(prefix), kind=RouteKind.BLACKHOLE))
+    client = lab.fabric.outside["laptop"]
+    conns = [client.ns.sockets.connect(VIP, 80, ORPHAN, lab.now) for _ in range(12)]
+    lab.run(S // 2)
+    before = {conn.flow: balancer.way(conn.flow) for conn in conns}
+    victim = frontend.nodes[0]
+    assert any(way.node == victim for way in before.values() if way)
+    balancer.ensure(replace(frontend, nodes=frontend.nodes[1:]))
+    lab.run(2 * S)
+    for sent, way in before.items():
+        after = balancer.way(sent)
+        assert way is not None
+        assert after is not None
+        moved = preset == "gce" and way.node == victim
+        assert (after.node != way.node) == moved
+
+
+@pytest.mark.parametrize(("idle_s", "moves"), [(59, False), (61, True)])
+def test_a_flow_keeps_its_node_until_it_is_idle(idle_s: int, moves: bool) -> None:
     lab, balancer = lab_with("gce")
     (frontend,) = balancer.frontends()
     client = lab.fabric.outside["laptop"]
-    conns = [client.ns.sockets.connect(VIP, 80, ORPHAN, lab.engine.now) for _ in range(12)]
-    lab.engine.run(lab.engine.now + 1 * S)
-    before = {conn.flow: balancer.way(conn.flow) for conn in conns}
-    assert all(way is not None and way.flow == sent for sent, way in before.items())
-    victim = frontend.nodes[0]
+    segments = [Packet(flow(port), TcpSegment(1, 1, ACK, 100), port) for port in range(1, 13)]
+    for packet in segments:
+        client.ns.output(packet.copy(packet.uid), lab.now)
+    lab.run(S)
+    before = [balancer.way(packet.flow) for packet in segments]
     balancer.ensure(replace(frontend, nodes=frontend.nodes[1:]))
-    lab.engine.run(lab.engine.now + 2 * S)
-    # Retransmitted SYNs stay with the node that is no longer chosen.
-    assert {conn.flow: balancer.way(conn.flow) for conn in conns} == before
-    assert any(way.node == victim for way in before.values() if way)
-    lab.run(700 * S)  # longer than the idle time; the clients have given up (127 s) long ago
-    late = [client.ns.sockets.connect(VIP, 80, ORPHAN, lab.now, sport=conn.flow.sport) for conn in conns]
-    lab.run(1 * S)
-    ways = [balancer.way(conn.flow) for conn in late]
-    assert all(way is not None and way.node != victim for way in ways)
+    lab.run((idle_s - 1) * S)
+    for packet in segments:
+        client.ns.output(packet.copy(packet.uid), lab.now)
+    lab.run(S)
+    for packet, way in zip(segments, before, strict=True):
+        after = balancer.way(packet.flow)
+        assert way is not None
+        assert after is not None
+        assert (after.node != way.node) == (moves and way.node == frontend.nodes[0])
 
 
 # ---------------------------------------------------------------------- one node's checks

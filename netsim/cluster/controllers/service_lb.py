@@ -24,7 +24,7 @@ from typing import Any, Final
 from netsim.cluster.apiserver import Key
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.objects import Node, Service, evolve
-from netsim.cluster.objects.node import EXCLUDE_LABEL
+from netsim.cluster.objects.node import EXCLUDE_LABEL, TO_BE_DELETED
 from netsim.cluster.objects.service import LoadBalancerIngress, LoadBalancerStatus
 from netsim.cluster.proxy_health import HEALTHZ_PORT
 from netsim.cluster.watch import WatchEvent
@@ -34,7 +34,6 @@ from netsim.fabric.balancer_health import Target
 from netsim.fabric.balancer_spec import Frontend, Listener
 from netsim.wire.addr import Prefix, ip, ip_text
 
-TO_BE_DELETED: Final = "ToBeDeletedByClusterAutoscaler"
 _STABLE_NODE_SET: Final = (1, 27)
 _IP_MODE: Final = (1, 30)  # KEP-1860, on by default
 _PATH: Final = "/healthz"  # cloud-provider/service/helpers GetServiceHealthCheckPathPort

@@ -13,6 +13,8 @@ from netsim.cluster.objects.meta import ApiModel, ApiObject, Condition, Time
 
 # Cloud load balancers leave such nodes out; kubeadm puts it on control-plane nodes.
 EXCLUDE_LABEL: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
+# The cluster autoscaler's taint on nodes that it is about to remove (autoscaler, utils/taints).
+TO_BE_DELETED: Final = "ToBeDeletedByClusterAutoscaler"
 
 
 class Taint(ApiModel):
