@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from netsim.fabric.host import NodeHost
 
 Place = tuple[Address, int, int]
+_LOOPBACK_FIRST_BYTE = 127  # 127.0.0.0/8
 
 
 class Frontends:
@@ -24,6 +25,7 @@ class Frontends:
     def __init__(self, api: "ApiServer", fabric: "Fabric") -> None:
         self._api = api
         self._fabric = fabric
+        self._node_addresses = {node.address for node in fabric.nodes.values()}
         self._version = -1
         self._places: dict[Place, Service] = {}
         self._node_ports: dict[tuple[int, int], Service] = {}
@@ -50,7 +52,7 @@ class Frontends:
         return "Local" if spec.externalTrafficPolicy == "Local" and not inside else ""
 
     def _is_node(self, address: Address) -> bool:
-        return address[0] == 127 or any(node.address == address for node in self._fabric.nodes.values())
+        return address[0] == _LOOPBACK_FIRST_BYTE or address in self._node_addresses
 
     def _read(self) -> None:
         self._places, self._node_ports = {}, {}

@@ -5,9 +5,10 @@ Used by `balancer.py`.
 Passthrough (Google's and Azure's network balancers; direct server return): the frame gets the MAC address of the
 chosen node, the packet keeps both addresses. The node's kube-proxy has rules for the Service's address, and the node
 answers the client itself; the balancer never sees an answer. A SYN always chooses anew, other packets follow their
-flow's entry (Google, "Traffic distribution for external passthrough Network Load Balancers", PER_CONNECTION). Proxy (AWS's balancers as the in-tree controller sets
-them up): the destination becomes the node port, the source the balancer's own address, by the kernel's conntrack and
-NAT, so answers come back this way.
+flow's entry (Google, "Traffic distribution for external passthrough Network Load Balancers", PER_CONNECTION).
+
+Proxy (AWS's balancers as the in-tree controller sets them up): the destination becomes the node port, the source the
+balancer's own address, by the kernel's conntrack and NAT, so answers come back this way.
 
 Simplified: a proxy translates packets, it does not end the connection and open another one (as the classic balancer
 does), so what a handshake tells is the node's. ICMP errors for a passthrough address are dropped.

@@ -113,6 +113,20 @@ def test_kube_proxys_health_pages(tmp_path: Path, mode: str) -> None:
 
 
 @per_mode
+def test_a_stopped_kube_proxy_takes_its_node_out_of_the_balancer(tmp_path: Path, mode: str) -> None:
+    asker = balanced(tmp_path, mode)
+    proxy = asker.cluster.control_plane.proxies["n2"]
+    proxy.stop()
+    asker.run("5s")
+    assert (healthy(asker, "web"), healthy(asker, "near")) == (["n1", "n3"], ["n1"])
+    # Its rules still stand, so who goes there directly is served.
+    assert asker("external/laptop", "http://n2:30081/").pod == "web-2"
+    proxy.start()
+    asker.run("5s")
+    assert (healthy(asker, "web"), healthy(asker, "near")) == (["n1", "n2", "n3"], ["n1", "n2"])
+
+
+@per_mode
 def test_a_node_that_is_being_removed_is_not_eligible_but_alive(tmp_path: Path, mode: str) -> None:
     asker = balanced(tmp_path, mode)
     taint = Taint(key="ToBeDeletedByClusterAutoscaler", effect="NoSchedule")
