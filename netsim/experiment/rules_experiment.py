@@ -122,6 +122,11 @@ def _check_target(
     if problem:
         place.error(path, problem)
         return
+    if load.from_.kind == "external" and is_address(host) and not directory.is_routed_outside(host):
+        place.problems.note(
+            f'load "{load.name}": the router has no route to {host}, so connections from outside will hang '
+            f"(spec.routes of the Cluster can have one: {{to: {host}/32, via: a node}})"
+        )
     if not clients and not is_address(host):
         place.problems.note(
             f'load "{load.name}": {load.from_} does not ask the cluster\'s DNS, so {host} will not resolve'

@@ -79,6 +79,13 @@ class Directory:
         ranges = (*pools, *(route.to for route in self.spec.routes))
         return any(address in ipaddress.ip_network(text) for text in ranges)
 
+    def is_routed_outside(self, host: str) -> bool:
+        """Does the router know the way to this address?"""
+        address = ipaddress.ip_address(host)
+        outside = [external.address for external in self.spec.external]
+        nodes = ipaddress.ip_network(self.spec.networking.nodeSubnet)
+        return address in nodes or host in outside or self._is_outside_range(address)
+
     def problem_with_address(self, host: str) -> str:
         """Why nobody has this address; "" if somebody has it or may get it."""
         if self.unsure & {"networking", "nodes", "external", "routes", "loadBalancer", "loadBalancerClasses"}:
