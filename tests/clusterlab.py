@@ -145,10 +145,21 @@ class FakeProber:
         self._answer(app if app.running else None, timeout_ns, done)
 
 
+class FakeSockets:
+    """Takes every port, and hears nothing."""
+
+    def listen(self, *_args: Any, **_more: Any) -> None:
+        pass
+
+    def close_all(self, *_args: Any) -> None:
+        pass
+
+
 class FakeNamespace:
     """A node's namespace without netfilter."""
 
     conntrack = None
+    sockets = FakeSockets()
 
 
 class FakeDataplane:

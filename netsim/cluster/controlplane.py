@@ -23,13 +23,16 @@ from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.controllers.daemonset import DaemonSetController
 from netsim.cluster.controllers.deployment import DeploymentController
+from netsim.cluster.controllers.endpoints import CONTROLLER_NAME, MANAGED_BY_LABEL
 from netsim.cluster.controllers.endpointslice import EndpointSliceController
 from netsim.cluster.controllers.garbage import GarbageCollector
-from netsim.cluster.controllers.mirroring import MirroringController
+from netsim.cluster.controllers.mirroring import MIRRORING_NAME, MirroringController
 from netsim.cluster.controllers.nodelifecycle import NodeLifecycleController
 from netsim.cluster.controllers.podgc import PodGarbageCollector
 from netsim.cluster.controllers.replicaset import ReplicaSetController
 from netsim.cluster.controllers.scheduler import Scheduler
+from netsim.cluster.controllers.service_lb import CloudBalancer, ServiceController
+from netsim.cluster.controllers.slice_writer import ready_addresses, tell_update
 from netsim.cluster.controllers.statefulset import StatefulSetController
 from netsim.cluster.controllers.taint_eviction import TaintEvictionController
 from netsim.cluster.defaults import system_objects
@@ -62,13 +65,14 @@ _LATE_LIMIT_NS: Final = 300 * S
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the control plane acts on. `namespaces` are the nodes' network namespaces by name; `dataplane(node)` makes
-    the node's part of the service dataplane, anew for each kube-proxy process."""
+    the node's part of the service dataplane, anew for each kube-proxy process; `balancers` are the cloud's, if any."""
 
     runtime: PodRuntime
     prober: Prober
     resolv_conf: ResolvConfOf
     namespaces: "Mapping[str, NetworkNamespace]"
     dataplane: "Callable[[str], NodeDataplane[NetworkNamespace]]"
+    balancers: tuple[CloudBalancer, ...] = ()
 
 
 class ControlPlane:
@@ -89,6 +93,7 @@ class ControlPlane:
         self._outside = outside
         self._record = Recorder(engine, "kube-apiserver")
         self.api.tap(Pod, self._tell_deletion)
+        self.api.tap(EndpointSlice, self._tell_hand_written)
         for made in system_objects(service_subnet, nodes):
             self.api.create(made)
         self._addresses = {node.name: PodRange(node.pod_cidr) for node in nodes}
@@ -100,6 +105,7 @@ class ControlPlane:
         catalog = Catalog(self.api, Translator(terminating=timing.proxy.terminating_endpoints))
         self.proxies = {name: self._proxy(name, catalog) for name in self.nodes}
         self._controllers: list[Any] = []
+        self._clouds: list[ServiceController] = []
         self._deployments = settling.Deployments(self.api)
         self._proxies_wait = False
         self._rested_ns: int | None = None
@@ -181,6 +187,7 @@ class ControlPlane:
             self._controllers.append(TaintEvictionController(context))
         lifecycle.start()
         collector.start()
+        self._clouds = [ServiceController(context, balancer) for balancer in self._outside.balancers]
 
     # ------------------------------------------------------------------------------------------------ state
     def settled(self) -> bool:
@@ -210,6 +217,8 @@ class ControlPlane:
             yield "the kube-proxies wait for the workloads"
         yield from settling.others(self.api)
         yield from settling.endpoints(self.api)
+        for cloud in self._clouds:
+            yield from cloud.waiting()
         if not (self.api.log(Service).drained and self.api.log(EndpointSlice).drained):
             yield "not every watch has delivered the last change of Services and EndpointSlices"
         for name, proxy in self.proxies.items():
@@ -224,6 +233,16 @@ class ControlPlane:
             grace = str(pod.metadata.deletionGracePeriodSeconds)
             ip = pod.status.podIP
             self._record.about(pod, "PodTerminating", pod.spec.nodeName, pod_ip=ip, grace_seconds=grace)
+
+    def _tell_hand_written(self, event: WatchEvent[EndpointSlice]) -> None:
+        """Slices that no controller writes; the controllers tell of theirs."""
+        item, old = event.object, event.old
+        ours = (CONTROLLER_NAME, MIRRORING_NAME)
+        if item.metadata.labels.get(MANAGED_BY_LABEL) in ours or not item.service_name:
+            return
+        now = () if event.type == "DELETED" else ready_addresses(item)
+        before = ready_addresses(old) if old is not None else ()
+        tell_update(self._record, (item.metadata.namespace, item.service_name), item, now, before)
 
     # ------------------------------------------------------------------------------------------------ faults
     def kill_container(self, pod: Pod, container: str = "") -> None:

@@ -12,23 +12,28 @@ Sources: pkg/proxy/iptables/proxier.go (`syncProxyRules`), pkg/proxy/config, Kub
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from netsim.cluster.objects import EndpointSlice, Service
+from netsim.cluster.objects import EndpointSlice, Node, Service
+from netsim.cluster.objects.node import TO_BE_DELETED
 from netsim.cluster.proxy_catalog import Catalog, Name, Position
 from netsim.cluster.proxy_conntrack import delete_stale
+from netsim.cluster.proxy_health import ProxyHealth
 from netsim.cluster.records import Recorder
 from netsim.cluster.runner import BoundedFrequencyRunner
 from netsim.cluster.timing import Timing
 from netsim.cluster.watch import Frame, Watch
 from netsim.dataplane.base import NodeDataplane
-from netsim.dataplane.service_table import ServicePortName, ServiceTable
+from netsim.dataplane.service_table import ServiceName, ServicePortName, ServiceTable
 
 if TYPE_CHECKING:
     from netsim.cluster.apiserver import ApiServer
     from netsim.dataplane.base import Prepared
     from netsim.engine import Engine
     from netsim.kernel.netns import Namespace
+
+# KEP-3836, gate KubeProxyDrainingTerminatingNodes: on by default since 1.30.
+_DRAINING_NODES: Final = (1, 30)
 
 
 class KubeProxy:
@@ -58,6 +63,8 @@ class KubeProxy:
         self.running = False
         self.synced = False
         self.table = ServiceTable()
+        timeout_ns = 2 * timing.proxy.sync_period_ns
+        self.health = ProxyHealth(ns, node, timeout_ns, self._is_eligible)
         self._reset()
 
     def _reset(self) -> None:
@@ -66,6 +73,7 @@ class KubeProxy:
         self._old: ServiceTable | None = None
         self.table = ServiceTable()
         self.synced = False
+        self._checked: dict[ServiceName, int] = {}
         self._runner = BoundedFrequencyRunner(self._engine, self._timing.proxy, self._begin)
 
     # ------------------------------------------------------------------ process
@@ -76,6 +84,7 @@ class KubeProxy:
         self.running = True
         self._run += 1
         self._reset()
+        self.health.start()
         delay_ns = self._timing.api.watch.sample(self._random)
         self._engine.call_later(delay_ns, self._listed, self._run)
 
@@ -83,6 +92,7 @@ class KubeProxy:
         """End the process. The rules stay."""
         self.running = False
         self._runner.stop()
+        self.health.stop(self._engine.now)
         for watch in self._watches:
             watch.stop()
         self._watches = []
@@ -128,7 +138,17 @@ class KubeProxy:
             if name is not None and name not in pending:
                 pending[name] = now
         if pending:
+            self.health.queued(now)
             self._runner.ask()
+
+    def _is_eligible(self) -> bool:
+        """Whether load balancers may send new traffic here: not when the node is about to go. Simplified: this is read
+        at once, without the delay of a watch."""
+        node = self._api.get(Node, "", self.node)
+        if node is None or self._timing.version < _DRAINING_NODES:
+            return True
+        leaving = any(taint.key == TO_BE_DELETED for taint in node.spec.taints)
+        return node.metadata.deletionTimestamp is None and not leaving
 
     @property
     def _position(self) -> Position:
@@ -162,9 +182,24 @@ class KubeProxy:
         prepared.commit()
         self.table = self._old = new
         self.synced = True
+        self.health.synced(new, self._health_ports(new, changed), self._engine.now)
         delete_stale(self._ns, new, changed, self._timing.proxy.conntrack_cleanup, self._engine.now)
         self._tell(prepared, changed, waited_ns)
         self._runner.ended()
+
+    def _health_ports(
+        self, new: ServiceTable, changed: tuple[ServicePortName, ...]
+    ) -> dict[ServiceName, int]:
+        """The Services' health check node ports, looked up again only for what has changed."""
+        ports = self._checked
+        for name in dict.fromkeys(port.service for port in changed):
+            ports.pop(name, None)
+            number = next(
+                (p.health_check_node_port for p in new.ports_of(name) if p.health_check_node_port), 0
+            )
+            if number:
+                ports[name] = number
+        return ports
 
     def _tell(self, prepared: "Prepared", changed: tuple[ServicePortName, ...], waited_ns: int) -> None:
         if not self._records.wanted:

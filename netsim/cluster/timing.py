@@ -134,6 +134,15 @@ class ProxyTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class CloudTiming:
+    """The cloud behind the service controller."""
+
+    # Model: a balancer is ready some seconds after it is asked for; clouds take up to minutes. It happens at the boot,
+    # when nobody waits, and after changes of the nodes.
+    ensure: Delay = LogNormal(2 * S, 0.5, 500 * MS, 30 * S)
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """All of the above for one cluster."""
 
@@ -143,6 +152,7 @@ class Timing:
     node_failure: NodeFailureTiming = field(default_factory=NodeFailureTiming)
     controllers: ControllerTiming = field(default_factory=ControllerTiming)
     proxy: ProxyTiming = field(default_factory=ProxyTiming)
+    cloud: CloudTiming = field(default_factory=CloudTiming)
 
     @classmethod
     def for_version(

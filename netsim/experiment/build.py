@@ -74,9 +74,15 @@ def build_nodes(fabric: Fabric, spec: "ClusterSpec") -> list[NodeConfig]:
         if netem is not None:
             fabric.set_netem(fabric.cables[cable], netem)
         made.append(NodeConfig(entry.name, entry.address, cidr, entry.labels, entry.taints))
-    for external in spec.external:
-        quality = spec.link(f"{external.name}:eth0")
-        fabric.add_outside(external.name, ip(external.address), link_spec(quality))
+    gateways = {external.behind for external in spec.external if external.behind}
+    for external in sorted(spec.external, key=lambda host: bool(host.behind)):
+        fabric.add_outside(
+            external.name,
+            ip(external.address),
+            link_spec(spec.link(f"{external.name}:eth0")),
+            behind=fabric.outside[external.behind] if external.behind else None,
+            translates=external.name in gateways,
+        )
     return made
 
 

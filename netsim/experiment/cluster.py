@@ -24,6 +24,7 @@ from netsim.cluster.timing import Timing
 from netsim.engine import MS, Engine, S, parse_duration
 from netsim.experiment.addon_ingress import publish_hosts
 from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
+from netsim.experiment.build_outside import build_balancers, build_routes, hosts_file, start_servers
 from netsim.experiment.fillers import fillers
 from netsim.fabric.capture import Capture
 from netsim.fabric.fabric import Cable
@@ -66,6 +67,9 @@ class Cluster:
         self.fabric = build_fabric(self.engine, self.spec)
         outside_names(self.fabric.router).start(self.engine.now)
         nodes = build_nodes(self.fabric, self.spec)
+        build_routes(self.fabric, self.spec)
+        self.balancers = build_balancers(self.fabric, self.spec)
+        self.outside_apps = start_servers(self.fabric, self.spec)
         timing = Timing.for_version(self.spec.kubernetesVersion, self.spec.timing_flags())
         dns = DnsApps(self.spec.networking.dnsDomain, self.spec.networking.podSubnet)
         self.containers = Containers(self.engine, self.fabric, dns.app_for)
@@ -75,6 +79,7 @@ class Cluster:
             self._resolv_conf,
             {name: node.ns for name, node in self.fabric.nodes.items()},
             build_dataplane(self.spec, nodes),
+            self.balancers,
         )
         self.control_plane = ControlPlane(
             self.engine, timing, nodes, outside, self.spec.networking.serviceSubnet
@@ -206,7 +211,8 @@ class Cluster:
         found = self._resolvers.get(host.name)
         if found is None or found.host is not host:
             conf = host.resolv_conf or self.node_resolv_conf
-            found = self._resolvers[host.name] = Resolver(host, conf)
+            hosts = hosts_file(self.fabric, host)
+            found = self._resolvers[host.name] = Resolver(host, conf, hosts=hosts)
         return found
 
     def exec(self, where: str, command: str | Sequence[str], limit: str | int = "60s") -> "CommandResult":
@@ -297,6 +303,9 @@ class Cluster:
         for service in self.api.list(Service):
             if service.spec.clusterIP not in ("", "None"):
                 found[ip(service.spec.clusterIP)] = "svc/" + "/".join(service.key)
+            for ingress in service.status.loadBalancer.ingress:
+                if ingress.ip:
+                    found[ip(ingress.ip)] = "lb/" + "/".join(service.key)
         return found
 
     # ------------------------------------------------------------------ books

@@ -14,7 +14,8 @@ from netsim.experiment.spec_select import parse_url
 from netsim.kernel.journey import Step
 from netsim.measure.journey import Journey
 from netsim.wire.addr import ip
-from netsim.workload.http_client import ClientSpec, HttpClient
+from netsim.workload.clients import make_client
+from netsim.workload.http_client import ClientSpec
 from netsim.workload.ingress.records import ProxiedRequest
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from netsim.fabric.host import Host
     from netsim.kernel.errno import Errno
     from netsim.wire.packet import Packet
-    from netsim.workload.http_exchange import HttpExchange
+    from netsim.workload.clients import Exchange
     from netsim.workload.resolver_lookup import LookupResult
 
 _PING = "ping://"
@@ -117,18 +118,19 @@ def _run_until(cluster: "Cluster", done: list[object], timeout_ns: int) -> None:
 def _get(cluster: "Cluster", host: "Host", target: str, timeout_ns: int, headers: Mapping[str, str]) -> str:
     url = parse_url(target)
     spec = ClientSpec(url.host, url.port, url.path, timeout_ns=timeout_ns, headers=tuple(headers.items()))
-    client = HttpClient(host, spec, cluster.resolver_of(host))
-    done: list[HttpExchange] = []
-    client.request(lambda exchange, _now: done.append(exchange), cluster.engine.now)
+    client = make_client(url.scheme, host, spec, cluster.resolver_of(host))
+    done: list[Exchange] = []
+    client.exchange(lambda exchange, _now: done.append(exchange)).begin(cluster.engine.now)
     _run_until(cluster, done, timeout_ns + MS)  # type: ignore[arg-type]
-    return _told(done[0]) if done else f"no answer within {format_duration(timeout_ns)}"
+    return _told(done[0], url.scheme) if done else f"no answer within {format_duration(timeout_ns)}"
 
 
-def _told(exchange: "HttpExchange") -> str:
+def _told(exchange: "Exchange", scheme: str) -> str:
     took = format_duration(exchange.ended_ns - exchange.started_ns)
     if exchange.outcome == "ok":
         lookup = exchange.resolved_ns - exchange.started_ns if exchange.resolved_ns else 0
-        return f"HTTP {exchange.status} after {took} (of which name lookup {format_duration(lookup)})"
+        answer = f"HTTP {exchange.status}" if scheme == "http" else "answer"
+        return f"{answer} after {took} (of which name lookup {format_duration(lookup)})"
     detail = f": {exchange.error}" if exchange.error else ""
     return f"{exchange.outcome} after {took}{detail}"
 

@@ -34,6 +34,7 @@ from netsim.experiment.rules_cluster import check_cluster
 from netsim.experiment.rules_experiment import check_experiment
 from netsim.experiment.rules_ingress import check_ingresses
 from netsim.experiment.rules_names import Directory
+from netsim.experiment.rules_outside import check_balanced
 from netsim.experiment.rules_place import Loaded, Place
 from netsim.experiment.rules_services import check_addons, check_services
 from netsim.experiment.rules_topology import check_nodes, check_objects, collect_templates, missing_namespaces
@@ -157,6 +158,8 @@ def _draft(file: File, problems: Problems) -> _Draft:
         problems.notes += [note] if note else []
     if cluster is not None and all(other.whole for other in files):
         _cross_checks(draft, cluster.spec, cluster.place, reader, cluster.unsure)
+        if not cluster.unsure & {"networking", "loadBalancer", "loadBalancerClasses"}:
+            check_balanced(draft.loaded, cluster.spec, cluster.place)
     return draft
 
 

@@ -86,6 +86,7 @@ def load_spec(load: "Load", clients: int) -> LoadSpec:
         name=load.name,
         host=load.to.host,
         port=load.to.port,
+        scheme=load.to.scheme,
         path=load.to.path,
         method=load.method,
         model=load.model,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from netsim.experiment.rules_objects import check_labels
+from netsim.experiment.rules_outside import check_outside
 from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.rules_proxy import check_proxy
 from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, NodeEntry, cables_matching
@@ -42,6 +43,7 @@ def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = froz
     _check_names(spec, entries, place)
     _check_node_addresses(spec, entries, place)
     _check_external(spec, place)
+    check_outside(spec, entries, place)
     _check_links(spec, entries, place)
     _check_fillers(spec, place)
     if spec.dns.replicas == 0:
@@ -130,6 +132,11 @@ def _check_names(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) 
             message = f"two hosts are called {host.name} (the other is {seen[host.name]})"
             place.error(("external", index, "name"), message)
         seen[host.name] = f"spec.external[{index}]"
+    for balancer in spec.balancers(spec.networking.nodeSubnet):
+        if balancer.name in seen:
+            message = f"two hosts are called {balancer.name} (the other is {seen[balancer.name]})"
+            place.error((*balancer.path, "name") if balancer.spec.name else balancer.path, message)
+        seen[balancer.name] = f"spec.{'.'.join(map(str, balancer.path))}"
 
 
 def _check_node_addresses(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) -> None:
@@ -170,8 +177,11 @@ def _check_external(spec: ClusterSpec, place: Place) -> None:
 
 
 def cable_names(spec: ClusterSpec) -> list[str]:
-    """The cables that a topology may name: those of nodes, outside hosts and the router, as `worker-1:eth0`."""
-    hosts = [entry.name for entry in spec.node_entries()] + [host.name for host in spec.external] + ["router"]
+    """The cables that a topology may name: those of nodes, outside hosts, load balancers and the router, as
+    `worker-1:eth0`."""
+    balancers = [entry.name for entry in spec.balancers(spec.networking.nodeSubnet)]
+    outside = [host.name for host in spec.external]
+    hosts = [*(entry.name for entry in spec.node_entries()), *outside, *balancers, "router"]
     return [f"{host}:eth0" for host in hosts]
 
 

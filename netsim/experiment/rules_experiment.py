@@ -77,6 +77,8 @@ def _check_load(
     if parts.ends_by(load.timeout_ns - 1):
         message = f"the timeout is longer than the experiment ({parts.length()}): nothing would ever time out"
         place.error((*path, "timeout"), message)
+    if load.to.scheme != "http" and "method" in load.model_fields_set:
+        place.error((*path, "method"), f"method is for http://: a {load.to.scheme} load has none", key=True)
     if load.ipFamily != "ipv4":
         place.error((*path, "ipFamily"), f"{load.ipFamily} is not simulated yet: write ipv4")
     who: Path = (*path, "from")
@@ -107,15 +109,26 @@ def _check_target(
 ) -> None:
     host = load.to.host
     namespaces = list(dict.fromkeys(client.namespace for client in clients)) or ["default"]
+    if not clients and not directory.unsure & {"nodes", "external"} and host in directory.outside_names():
+        return
     if is_address(host):
         problem = directory.problem_with_address(host)
     elif load.from_.kind == "external" and host in directory.ingress_hosts:
         return  # it is in the outside hosts' /etc/hosts
     else:
         problem = directory.problem_with_name(host, namespaces)
+        if problem and not clients:
+            names = directory.outside_names()
+            hint = did_you_mean(host, names)
+            problem = f'{load.from_} knows no "{host}"{hint}: /etc/hosts has nodes and outside hosts'
     if problem:
         place.error(path, problem)
         return
+    if load.from_.kind == "external" and is_address(host) and not directory.is_routed_outside(host):
+        place.problems.note(
+            f'load "{load.name}": the router has no route to {host}, so connections from outside will hang '
+            f"(spec.routes of the Cluster can have one: {{to: {host}/32, via: a node}})"
+        )
     if not clients and not is_address(host):
         place.problems.note(
             f'load "{load.name}": {load.from_} does not ask the cluster\'s DNS, so {host} will not resolve'
@@ -123,9 +136,12 @@ def _check_target(
     keys = (directory.service_of(host, namespace) for namespace in namespaces)
     service = next((directory.services[key] for key in keys if key), None)
     if service is not None and service.spec.ports and not service.spec.is_headless:
-        ports = [port.port for port in service.spec.ports]
+        protocol = "UDP" if load.to.scheme == "udp" else "TCP"
+        ports = [port.port for port in service.spec.ports if port.protocol == protocol]
         if load.to.port not in ports:
+            wanted = f"{load.to.port}/UDP" if protocol == "UDP" else str(load.to.port)
             place.problems.note(
-                f'load "{load.name}": Service/{service.metadata.name} has no port {load.to.port} '
-                f"(it has {', '.join(map(str, ports))}): connections will hang until they time out"
+                f'load "{load.name}": Service/{service.metadata.name} has no port {wanted} '
+                f"(it has {', '.join(map(str, ports)) or f'none for {protocol}'}): "
+                "connections will hang until they time out"
             )

@@ -74,11 +74,31 @@ class Directory:
         names = [service for _, service in self.services]
         return f'no Service or pod of the topology is called "{name}"{did_you_mean(first, names)}'
 
+    def outside_names(self) -> list[str]:
+        """The names in /etc/hosts of nodes and outside hosts."""
+        outside = [external.name for external in self.spec.external]
+        return [*(entry.name for entry in self.spec.node_entries()), *outside]
+
+    def _is_outside_range(self, address: "ipaddress.IPv4Address | ipaddress.IPv6Address") -> bool:
+        """Is it one of a load balancer's, or of a route's?"""
+        pools = [entry.spec.addresses for entry in self.spec.balancers(self.spec.networking.nodeSubnet)]
+        ranges = (*pools, *(route.to for route in self.spec.routes))
+        return any(address in ipaddress.ip_network(text) for text in ranges)
+
+    def is_routed_outside(self, host: str) -> bool:
+        """Does the router know the way to this address?"""
+        address = ipaddress.ip_address(host)
+        outside = [external.address for external in self.spec.external]
+        nodes = ipaddress.ip_network(self.spec.networking.nodeSubnet)
+        return address in nodes or host in outside or self._is_outside_range(address)
+
     def problem_with_address(self, host: str) -> str:
         """Why nobody has this address; "" if somebody has it or may get it."""
-        if self.unsure & {"networking", "nodes", "external"}:
+        if self.unsure & {"networking", "nodes", "external", "routes", "loadBalancer", "loadBalancerClasses"}:
             return ""
         address = ipaddress.ip_address(host)
+        if address.is_loopback or self._is_outside_range(address):
+            return ""
         networking = self.spec.networking
         if address in ipaddress.ip_network(networking.podSubnet):
             return ""

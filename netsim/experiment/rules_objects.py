@@ -27,6 +27,7 @@ from netsim.experiment.spec_names import did_you_mean
 
 ALLOW_EMPTY = "netsim/allow-empty"
 SERVICE_TIME = "netsim/service-time"
+APP = "netsim/app"
 START_UP_DELAY = "netsim/start-up-delay"
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
@@ -93,11 +94,16 @@ def _check_annotation(key: str, value: str, place: Place, path: Path) -> None:
             parse_duration(value)
         except ValueError as error:
             place.error(path, str(error))
+    elif key == APP:
+        if value != "echo":
+            place.error(
+                path, f'must be "echo", not "{value}" (without it, containers with TCP ports serve HTTP)'
+            )
     elif key == ALLOW_EMPTY:
         if value not in ("true", "false"):
             place.error(path, f'must be "true" or "false", not "{value}"')
     else:
-        known = (SERVICE_TIME, START_UP_DELAY, ALLOW_EMPTY)
+        known = (SERVICE_TIME, START_UP_DELAY, APP, ALLOW_EMPTY)
         place.error(path, f'unknown annotation "{key}"{did_you_mean(key, known)}', key=True)
 
 

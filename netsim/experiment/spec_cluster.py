@@ -20,6 +20,7 @@ from pydantic import BeforeValidator, Field, StrictBool
 
 from netsim.cluster.objects import Taint
 from netsim.cluster.objects.meta import Port
+from netsim.cluster.objects.node import EXCLUDE_LABEL
 from netsim.experiment.spec_fields import (
     Duration,
     Ipv4,
@@ -31,6 +32,7 @@ from netsim.experiment.spec_fields import (
     Subnet,
 )
 from netsim.experiment.spec_kubelet import KubeletConfig
+from netsim.experiment.spec_outside import OutsideSpec
 from netsim.experiment.spec_proxy import (
     ControllerManagerConfig,
     IptablesConfig,
@@ -149,13 +151,6 @@ class IngressSettings(SpecModel):
     ingressClass: Name = ""
 
 
-class External(SpecModel):
-    """A host outside the cluster, reached through the router."""
-
-    name: Name
-    address: Ipv4
-
-
 class Fillers(SpecModel):
     """Services that nobody asks for, each with so many endpoints: what size does to kube-proxy."""
 
@@ -175,7 +170,7 @@ class NodeEntry:
     index: int = field(compare=False, default=0)  # position in `spec.nodes`
 
 
-class ClusterSpec(SpecModel):
+class ClusterSpec(OutsideSpec):
     """The `spec` of a Cluster."""
 
     kubernetesVersion: Annotated[str, BeforeValidator(_version)] = "1.34"
@@ -187,7 +182,6 @@ class ClusterSpec(SpecModel):
     kubelet: KubeletConfig = KubeletConfig()
     controllerManager: ControllerManagerConfig = ControllerManagerConfig()
     dns: Dns = Dns()
-    external: tuple[External, ...] = ()
     ingress: IngressSettings | None = None
     fillers: Fillers = Fillers()
 
@@ -225,7 +219,9 @@ class ClusterSpec(SpecModel):
                 else:
                     name = node.role if unnamed[node.role] == 1 else f"{node.role}-{number[node.role]}"
                 address = node.address or next(free, "")
-                yield NodeEntry(name, node.role, _labels(node, name), _taints(node, taint), address, index)
+                yield NodeEntry(
+                    name, node.role, _labels(node, name, taint), _taints(node, taint), address, index
+                )
 
     def _free_addresses(self) -> Iterator[str]:
         taken = {node.address for node in self.nodes}
@@ -285,10 +281,12 @@ def cables_matching(pattern: str, cables: Iterable[str]) -> list[str]:
     return [cable for cable in cables if fnmatch.fnmatchcase(cable, full)]
 
 
-def _labels(node: NodeSpec, name: str) -> dict[str, str]:
+def _labels(node: NodeSpec, name: str, workers: bool) -> dict[str, str]:
     labels = {"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"}
     if node.role == "control-plane":
         labels[CONTROL_PLANE_LABEL] = ""
+        if workers:  # kubeadm, since 1.20; kind takes it away again when there is no other node
+            labels[EXCLUDE_LABEL] = ""
     return {**labels, **node.labels}
 
 

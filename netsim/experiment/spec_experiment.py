@@ -21,7 +21,7 @@ from netsim.experiment.spec_fields import (
     PositiveDuration,
     SpecModel,
 )
-from netsim.experiment.spec_select import HttpUrl, Selector
+from netsim.experiment.spec_select import Selector, TargetUrl
 
 SECOND = 1_000_000_000
 Action = Literal[
@@ -36,12 +36,13 @@ class Load(SpecModel):
     Open model: requests arrive at `rate`, however slow the answers; closed model: `connections` users per client pod,
     each waiting for its answer and then for `thinkTime`. With `keepAlive` connections are reused; `connections` then
     limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again. `headers` go with
-    each request, also `Host`, by which an ingress controller tells what is wanted (`curl -H`).
+    each request, also `Host`, by which an ingress controller tells what is wanted (`curl -H`). `tcp://` loads send
+    some bytes and take anything for an answer, `udp://` loads a datagram each (kept: from one socket) for one back.
     """
 
     name: Name
     from_: Selector = Field(alias="from")
-    to: HttpUrl
+    to: TargetUrl
     model: Literal["open", "closed"] = "open"
     rate_per_s: Frequency | None = Field(None, alias="rate")
     arrivals: Literal["poisson", "constant"] = "poisson"

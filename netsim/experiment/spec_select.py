@@ -9,8 +9,8 @@ links may be patterns (`worker-*`).
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_validator
 
@@ -67,13 +67,16 @@ class Selector(SpecModel):
 
 
 class Url(SpecModel):
-    """`http://host:port/path`; the port is 80 unless given."""
+    """`http://host:port/path`; the port is 80 unless given. Other servers: `tcp://host:port`, `udp://host:port`."""
 
     host: str
     port: int = 80
     path: str = "/"
+    scheme: Literal["http", "tcp", "udp"] = "http"
 
     def __str__(self) -> str:
+        if self.scheme != "http":
+            return f"{self.scheme}://{self.host}:{self.port}"
         port = "" if self.port == 80 else f":{self.port}"
         return f"http://{self.host}{port}{self.path}"
 
@@ -90,19 +93,40 @@ def _url(value: Any) -> Any:
         port = parts.port
     except ValueError as error:
         raise ValueError(f'"{value}" is no URL: {str(error).lower()}') from None
+    if parts.scheme in ("tcp", "udp"):
+        return _plain(value, parts, port)
     if parts.scheme != "http":
-        raise ValueError(f"{parts.scheme}:// is not simulated: write http://")
+        raise ValueError(f"{parts.scheme}:// is not simulated: write http://, tcp:// or udp://")
     if not parts.hostname or parts.username is not None or port == 0:
         raise ValueError(f'"{value}" is no URL: write http://NAME:PORT/PATH')
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return {"host": parts.hostname, "port": port or 80, "path": path}
 
 
-HttpUrl = Annotated[
+def _plain(value: str, parts: SplitResult, port: int | None) -> Any:
+    """A TCP or UDP server has a port, and nothing else."""
+    if (
+        not parts.hostname
+        or not port
+        or parts.path not in ("", "/")
+        or parts.query
+        or parts.username is not None
+    ):
+        raise ValueError(f'"{value}" is no address of a server: write {parts.scheme}://NAME:PORT')
+    return {"host": parts.hostname, "port": port, "scheme": parts.scheme}
+
+
+TargetUrl = Annotated[
     Url,
     BeforeValidator(_url),
     PlainSerializer(str, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": "^http://", "examples": ["http://my-nginx/"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": "^(http|tcp|udp)://",
+            "examples": ["http://my-nginx/", "tcp://mysql:3306"],
+        }
+    ),
 ]
 
 

@@ -2,9 +2,9 @@
 
 ::
 
-    pod eth0 ==veth== node eth0 ------ switch ------ node ...
+    pod eth0 ==veth== node eth0 ------ switch ------ node, load balancer ...
                                           |
-                                        router ------ outside hosts
+                                        router ------ outside hosts ------ hosts behind them
 
 Who calls it: `experiment/build.py` at the start, the kubelet's runtime for pods, faults for the rest. The pod network
 itself (addresses, routes, masquerade) is the CNI's, handed in as `Cni`.
@@ -22,7 +22,7 @@ from netsim.fabric.switch import Switch
 from netsim.kernel.cost import LinuxCost
 from netsim.kernel.fastpath import receiver
 from netsim.kernel.hooks import DropReason
-from netsim.kernel.netfilter import enable_netfilter
+from netsim.kernel.netfilter import enable_netfilter, masquerade_all
 from netsim.kernel.netns import Device
 from netsim.kernel.routing import Route, RouteKind, Routes
 from netsim.kernel.sysctl import Sysctl
@@ -94,6 +94,8 @@ class Fabric:
         self.nodes: dict[str, NodeHost] = {}
         self.pods: dict[str, PodHost] = {}
         self.outside: dict[str, Host] = {}
+        self.gateways: dict[str, Host] = {}  # of outside hosts behind another one
+        self.balancers: dict[str, Host] = {}
         self.cables: dict[str, Cable] = {}
         self.gone: list[Host] = []
         self.cable_added: list[Callable[[Cable], None]] = []
@@ -120,19 +122,56 @@ class Fabric:
         self.cni.setup_node(self, node)
         return node
 
-    def add_outside(self, name: str, address: Address, link: LinkSpec | None = None) -> Host:
-        """A machine beyond the router."""
-        host = Host(self.engine, name, address, self.config.pod_sysctl)
+    def add_outside(
+        self,
+        name: str,
+        address: Address,
+        link: LinkSpec | None = None,
+        *,
+        behind: Host | None = None,
+        translates: bool = False,
+    ) -> Host:
+        """A machine beyond the router; with `behind` on the private side of a machine that `translates` (source NAT,
+        as an office's or a mobile network's gateway)."""
+        host = Host(
+            self.engine, name, address, Sysctl(ip_forward=True) if translates else self.config.pod_sysctl
+        )
+        if translates:
+            enable_netfilter(host.ns)
+            masquerade_all(host.ns, "eth0")
+        gateway = behind or self.router
         eth0 = Device(host.ns, "eth0", mac_for(name, "eth0"))
-        port = Device(self.router.ns, f"to-{name}", mac_for("router", name))
+        port = Device(gateway.ns, f"to-{name}", mac_for(gateway.name, name))
         self._connect(f"{name}:eth0", eth0, port, link or self.config.default_link)
         host.ns.add_address(address, eth0)
         host.ns.add_route(Route(DEFAULT_V4, eth0, source=address))
         host.ns.neighbours.fixed(eth0, port.mac)
-        self.router.ns.add_route(Route(Prefix.host(address), port))
-        self.router.ns.neighbours.permanent(port, address, eth0.mac)
+        gateway.ns.add_route(Route(Prefix.host(address), port))
+        gateway.ns.neighbours.permanent(port, address, eth0.mac)
         self.outside[name] = host
+        if behind is not None:
+            self.gateways[name] = behind
         return host
+
+    def add_balancer(
+        self, name: str, address: Address, vips: Prefix, sysctl: Sysctl, link: LinkSpec | None = None
+    ) -> Host:
+        """A load balancer beside the nodes: the router sends its addresses there. With `ip_forward` it has netfilter,
+        and translates; without it passes frames on as they are (`balancer_forward.py`)."""
+        host = Host(self.engine, name, address, sysctl)
+        if sysctl.ip_forward:
+            enable_netfilter(host.ns)
+        self._join_underlay(host, link or self.config.default_link)
+        host.ns.add_route(Route(DEFAULT_V4, host.ns.devices["eth0"], self.router.address, address))
+        for node in self.nodes.values():  # a cloud knows where its machines are, and asks nobody
+            host.ns.neighbours.permanent(host.ns.devices["eth0"], node.address, node.ns.devices["eth0"].mac)
+        self.route_outside(vips, address)
+        self.balancers[name] = host
+        return host
+
+    def route_outside(self, prefix: Prefix, gateway: Address) -> None:
+        """A static route of the router: what comes from outside for these addresses goes to a node or balancer."""
+        self.router.ns.add_route(Route(prefix, self.router.ns.devices["eth0"], gateway))
 
     def _join_underlay(self, host: Host, link: LinkSpec) -> None:
         eth0 = Device(host.ns, "eth0", mac_for(host.name, "eth0"))
@@ -222,6 +261,7 @@ class Fabric:
         yield from self.nodes.values()
         yield from self.pods.values()
         yield from self.outside.values()
+        yield from self.balancers.values()
         yield from self.gone
 
     def in_flight(self) -> int:

@@ -79,6 +79,9 @@ class DropReason(Enum):
     VXLAN_INVALID_HDR = "vxlan: no VXLAN header, or no frame behind it"
     VXLAN_NO_REMOTE = "vxlan: no node is known for the MAC address"
     VXLAN_VNI_NOT_FOUND = "vxlan: no device for the network identifier"
+    LB_NO_LISTENER = "load balancer: no Service has this port"
+    LB_NO_BACKEND = "load balancer: no healthy node"
+    LB_SOURCE_RANGE = "load balancer: source not in loadBalancerSourceRanges"
 
 
 class Stolen(Enum):

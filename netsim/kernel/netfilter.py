@@ -22,8 +22,10 @@ from netsim.kernel.hooks import (
     Traversal,
     Verdict,
 )
+from netsim.kernel.matches import OutInterface
 from netsim.kernel.targets import Dnat, Drop, Masquerade, Snat, Target
 from netsim.kernel.xtables import Xtables
+from netsim.kernel.xtables_chain import Rule
 from netsim.wire.packet import Flow, IcmpMessage
 
 if TYPE_CHECKING:
@@ -47,6 +49,13 @@ def enable_netfilter(ns: "Namespace") -> None:
         (nat_source, confirm),  # POSTROUTING
     ]
     nft_hooks.enable(ns, PRIORITIES)
+    ns.changed()
+
+
+def masquerade_all(ns: "Namespace", device: str) -> None:
+    """`iptables -t nat -A POSTROUTING -o DEVICE -j MASQUERADE`: what a home router or an office's gateway does."""
+    assert ns.xtables is not None
+    ns.xtables.ensure_rule("nat", "POSTROUTING", Rule((OutInterface(device),), Masquerade()), append=True)
     ns.changed()
 
 

@@ -25,7 +25,8 @@ def connections_frame(requests: pd.DataFrame) -> pd.DataFrame:
 
     Columns: replication, client, client_node, load, connection, t_ns (the first packet towards the endpoint), endpoint,
     pod, node, backend (the endpoint's address), requests, failed, lost (attempts before the last, whose endpoints
-    nobody knows).
+    nobody knows), policy ("Local": the node's own endpoints only). `client_node` is the node whose rules chose: for a
+    client outside the cluster the one that its connection came in by.
     """
     opened = requests[requests["connection"] > 0]
     frame = opened.assign(
@@ -33,6 +34,7 @@ def connections_frame(requests: pd.DataFrame) -> pd.DataFrame:
         failed=opened["outcome"] != "ok",
         lost=opened["attempts"] - 1,
     )
+    frame["client_node"] = frame["client_node"].where(frame["via_node"] == "", frame["via_node"])
     for column in ("endpoint", "pod", "node"):
         frame[column] = frame[column].mask(frame[column] == "")
     grouped = frame.groupby(_KEY, sort=False, as_index=False).agg(
@@ -44,6 +46,7 @@ def connections_frame(requests: pd.DataFrame) -> pd.DataFrame:
         requests=("request", "size"),
         failed=("failed", "sum"),
         lost=("lost", "sum"),
+        policy=("policy", "first"),
     )
     for column in ("endpoint", "pod", "node"):
         grouped[column] = grouped[column].fillna("").astype("str")
@@ -52,23 +55,25 @@ def connections_frame(requests: pd.DataFrame) -> pd.DataFrame:
 
 
 def with_periods(
-    connections: pd.DataFrame, histories: Mapping[int, EndpointHistory]
+    connections: pd.DataFrame, histories: Mapping[int, EndpointHistory], node_of: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
     """Add to each connection what the rules of its node held when it was opened.
 
     Returns the table with two more columns and the list of endpoint sets: `period` indexes that list; `stray` says that
     the connection's endpoint was not in the rules. Replications whose events tell nothing get one period that holds
-    every endpoint seen in them.
+    every endpoint seen in them. `node_of` says on which node an address is, for policy Local.
     """
     sets: list[tuple[str, ...]] = []
     period = np.zeros(len(connections), dtype=np.int64)
     stray = np.zeros(len(connections), dtype=bool)
-    for replication, node, rows in _by_node(connections):
+    for replication, node, policy, rows in _by_node(connections):
         part = connections.iloc[rows]
         history = histories.get(replication)
         periods = history.periods(node) if history is not None and history.known else []
         if not periods:
             periods = [_observed(connections, replication)]
+        if policy == "Local":
+            periods = [_on_node(p, node, node_of) for p in periods]
         own, own_stray = _assign(part, periods)
         period[rows] = own + len(sets)
         stray[rows] = own_stray
@@ -76,13 +81,17 @@ def with_periods(
     return connections.assign(period=period, stray=stray), sets
 
 
-def _by_node(connections: pd.DataFrame) -> Iterator[tuple[int, str, NDArray[np.int64]]]:
-    keys = list(zip(connections["replication"].tolist(), connections["client_node"].tolist(), strict=True))
-    rows: dict[tuple[int, str], list[int]] = {}
-    for row, key in enumerate(keys):
+def _by_node(connections: pd.DataFrame) -> Iterator[tuple[int, str, str, NDArray[np.int64]]]:
+    columns = (connections[column].tolist() for column in ("replication", "client_node", "policy"))
+    rows: dict[tuple[int, str, str], list[int]] = {}
+    for row, key in enumerate(zip(*columns, strict=True)):
         rows.setdefault(key, []).append(row)
-    for replication, node in sorted(rows):
-        yield replication, node, np.array(rows[replication, node], dtype=np.int64)
+    for key in sorted(rows):
+        yield *key, np.array(rows[key], dtype=np.int64)
+
+
+def _on_node(period: Period, node: str, node_of: Mapping[str, str]) -> Period:
+    return Period(period.start_ns, tuple(a for a in period.addresses if node_of.get(a) == node))
 
 
 def _observed(connections: pd.DataFrame, replication: int) -> Period:

@@ -74,6 +74,7 @@ class _Requests:
     reused: NDArray[np.bool_]
     retried: NDArray[np.bool_]
     nodes: tuple[str, ...]
+    local: bool  # by an external traffic policy Local: dead nodes are for the load balancer to avoid
 
     def where(self, mask: NDArray[np.bool_]) -> "_Requests":
         return _Requests(
@@ -83,6 +84,7 @@ class _Requests:
             self.reused[mask],
             self.retried[mask],
             self.nodes,
+            self.local,
         )
 
 
@@ -99,7 +101,7 @@ def failover_tables(requests: pd.DataFrame, events: pd.DataFrame) -> tuple[pd.Da
             own = by_replication.get(replication, [])
             for fault, end_ns in _faults(own, service, asked):
                 key = (name, replication, service, fault.name)
-                marks = find_marks(own, fault, service, mine.nodes, end_ns)
+                marks = find_marks(own, fault, service, mine.nodes, end_ns, mine.local)
                 rows.append((*key, *_row(fault, marks, mine, end_ns)))
                 nodes += [(*key, n.node, n.seen_ns, n.started_ns, n.synced_ns) for n in marks.nodes]
     return typed(rows, FAILOVER_TYPES), typed(nodes, NODE_TYPES)
@@ -128,7 +130,8 @@ def _requests(part: pd.DataFrame) -> _Requests:
         (ordered["outcome"] != "ok").to_numpy(dtype=np.bool_),
         ordered["reused"].to_numpy(dtype=np.bool_),
         (ordered["attempts"] > 1).to_numpy(dtype=np.bool_),
-        tuple(sorted(set(part["client_node"]))),
+        tuple(sorted(set(part["client_node"].where(part["client_node"] != "", part["via_node"])))),
+        bool((part["policy"] == "Local").any() and (part["client_node"] == "").any()),
     )
 
 

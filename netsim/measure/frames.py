@@ -37,6 +37,9 @@ REQUEST_TYPES: Final[Mapping[str, str]] = {
     "attempts": "int64",
     "reused": "bool",
     "error": "str",
+    "via_node": "str",
+    "policy": "str",
+    "client_ip_seen": "str",
 }
 
 EVENT_TYPES: Final[Mapping[str, str]] = {
@@ -87,6 +90,9 @@ def _request_row(run: str, recording: Recording, r: RequestDone) -> tuple[Any, .
         r.attempts,
         r.reused,
         r.error,
+        r.via_node,
+        r.policy,
+        r.client_ip_seen,
     )
 
 

@@ -27,6 +27,7 @@ REASONS: Final = (
     "EndpointSliceUpdated",
     "EndpointSliceSeen",
     "RulesSynced",
+    "BackendUnhealthy",
 )
 
 
@@ -86,9 +87,15 @@ def _marked_service(fault: Event, service: str) -> str:
 
 
 def find_marks(
-    events: Sequence[Event], fault: Event, service: str, client_nodes: Iterable[str], end_ns: int
+    events: Sequence[Event],
+    fault: Event,
+    service: str,
+    client_nodes: Iterable[str],
+    end_ns: int,
+    local: bool = False,
 ) -> Marks:
-    """The marks of a fault between its time and `end_ns`; `events` are one replication's, in order of time."""
+    """The marks of a fault between its time and `end_ns`; `events` are one replication's, in order of time. `local`:
+    clients come from outside under externalTrafficPolicy Local."""
     service = _marked_service(fault, service)
     victims = _victims(events, fault, service)
     if not victims:
@@ -96,6 +103,10 @@ def find_marks(
     later = [e for e in events if fault.t_ns <= e.t_ns < end_ns]
     pods = {pod for pod in victims.values() if pod} or set(fault.listed("pods"))
     nodes = set(fault.listed("nodes"))
+    turned_away = _balancer_noticed(later, service, nodes) if local else None
+    if turned_away is not None:
+        at, balancer = turned_away.t_ns, turned_away.name
+        return Marks(fault.t_ns, at, at, at, (NodeMarks(balancer, at, at, at),))
     updates = [e for e in later if e.reason == "EndpointSliceUpdated" and service in e.services()]
     endpoints_ns = _last_of_first(updates, victims, _removed)
     watched = [n for n in sorted(set(client_nodes) - nodes) if n] or _proxies(later, service)
@@ -127,6 +138,15 @@ def _last_of_first(
             if key in wanted:
                 first.setdefault(key, event.t_ns)
     return max(first.values(), default=None)
+
+
+def _balancer_noticed(events: Sequence[Event], service: str, nodes: Collection[str]) -> Event | None:
+    """The event by which a load balancer has turned away from all dead nodes: with policy Local that alone ends the
+    outage of clients outside, so it stands for all marks."""
+    noticed = [
+        e for e in events if e.reason == "BackendUnhealthy" and service in e.services() and e.node in nodes
+    ]
+    return noticed[-1] if nodes and {e.node for e in noticed} == set(nodes) else None
 
 
 def _detected(events: Sequence[Event], pods: Collection[str], nodes: Collection[str]) -> int | None:

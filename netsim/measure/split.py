@@ -103,7 +103,7 @@ def load_split(requests: pd.DataFrame, events: pd.DataFrame, service: str) -> Lo
     service = find_service(service, requests.loc[requests["service"] != "", "service"].unique())
     histories, pods = _histories(events, service)
     raw = connections_frame(requests[requests["service"] == service])
-    connections, sets = with_periods(raw, histories)
+    connections, sets = with_periods(raw, histories, {address: node for address, (_, node) in pods.items()})
     return _Splitter(service, connections, sets, pods).result()
 
 
@@ -225,8 +225,10 @@ class _Splitter:
         return observed, segments
 
     def periods(self) -> int:
-        """How many different endpoint sets connections met."""
-        return len({self.sets[i] for i in self.all["period"].unique()}) if len(self.all) else 0
+        """How many different endpoint sets connections met; under policy Local, on one node."""
+        local = self.all["policy"] == "Local"
+        groups = [self.all[~local], *(part for _, part in self.all[local].groupby("client_node", sort=True))]
+        return max(len({self.sets[i] for i in part["period"].unique()}) for part in groups)
 
     def table(self, connections: pd.DataFrame, expected: Floats) -> pd.DataFrame:
         told = connections[connections["backend"] != ""]

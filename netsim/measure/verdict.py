@@ -8,6 +8,7 @@ Theory of operation. The first line that holds decides (alpha is 0.01):
                                      and an endpoint got nothing       cause   unused-endpoint
                                      otherwise                         cause   unknown
     connections even, but each carries more on some endpoints          cause   uneven-connections
+    connections even on each node, odd over all, and policy Local      cause   local-policy
     connections even per period, odd as if there were one period       cause   endpoints-changed
     requests odd, connections even                                     chance  few-connections
     all even                                                           chance  even
@@ -77,6 +78,8 @@ def judge(e: Evidence) -> Verdict:
         return Verdict("cause", reason, f"{_odd(e)} {why}", _notes(e))
     if e.weighted_pvalue < ALPHA:
         return Verdict("cause", "uneven-connections", _uneven_sentence(e), _notes(e))
+    if e.flat_pvalue < ALPHA and bool((e.known["policy"] == "Local").any()):
+        return Verdict("cause", "local-policy", _local_sentence(e), _notes(e))
     if e.periods > 1 and e.flat_pvalue < ALPHA:
         return Verdict("cause", "endpoints-changed", _changed_sentence(e), _notes(e))
     if e.request_pvalue < ALPHA:
@@ -129,6 +132,18 @@ def _changed_sentence(e: Evidence) -> str:
     )
 
 
+def _local_sentence(e: Evidence) -> str:
+    """Each node's part of the connections, and over how many endpoints it is spread."""
+    parts = []
+    for node, rows in e.known[e.known["policy"] == "Local"].groupby("client_node", sort=True):
+        endpoints = int((e.probabilities[e.known.index.get_indexer(rows.index)] > 0).any(axis=0).sum())
+        parts.append(f"{node} {len(rows) / len(e.known):.1%} over {endpoints}")
+    return (
+        f"Cause: traffic policy Local: a node gives its connections to its own endpoints only"
+        f" ({', '.join(parts)}). On each node they are split as random choice does it ({p_text(e.pvalue)})."
+    )
+
+
 def _uneven_sentence(e: Evidence) -> str:
     mean = e.known.groupby("backend", sort=True)["requests"].mean()
     most, least = str(mean.idxmax()), str(mean.idxmin())
@@ -160,10 +175,13 @@ def _cause_of_choice(e: Evidence) -> tuple[str, str]:
 
 
 def _sticky(e: Evidence) -> bool:
-    """Clients with several connections that always met one endpoint, too often for chance."""
+    """Clients with several connections that always met one endpoint (per node whose rules chose), too often for
+    chance."""
     log_chance, sticky, several = 0.0, 0, 0
     p = np.array([e.probabilities[i, e.names.index(b)] for i, b in enumerate(e.known["backend"])])
-    groups = e.known.reset_index(drop=True).groupby(["replication", "client"], sort=True).indices
+    groups = (
+        e.known.reset_index(drop=True).groupby(["replication", "client", "client_node"], sort=True).indices
+    )
     backends = e.known["backend"].to_numpy()
     for rows in groups.values():
         if len(rows) < 2:

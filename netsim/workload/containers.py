@@ -6,6 +6,8 @@ container                             application
 image .../coredns                     CoreDNS (`netsim.cluster.dns.coredns`)
 image .../ingress-nginx/controller    an ingress controller (`netsim.workload.ingress`)
 image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: 80 if it names none)
+any with UDP ports only               a server that sends back every datagram
+annotated netsim/app: echo            a server that sends back what it gets, on all its TCP and UDP ports
 anything else (busybox, curl...)      a process that waits, so that commands and clients can run in the pod
 ====================================  ========================================================================
 
@@ -24,6 +26,7 @@ from netsim.engine import MS, parse_duration
 from netsim.fabric.app import App, Exited
 from netsim.fabric.host import Host, HostNetworkPod, PodHost
 from netsim.wire.addr import Prefix, ip
+from netsim.workload.echo import EchoServer, EchoSpec
 from netsim.workload.http_server import HttpServer, ServerSpec
 from netsim.workload.ingress.controllers import IngressControllers, is_controller
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from netsim.fabric.fabric import Fabric
 
 SERVICE_TIME = "netsim/service-time"
+APP = "netsim/app"
 START_UP_DELAY = "netsim/start-up-delay"
 # A static page from nginx takes well under a millisecond; a small web application about one. Ours to choose, and to
 # override.
@@ -219,6 +223,10 @@ class Containers:
         ports = tuple(port.containerPort for port in container.ports if port.protocol == "TCP")
         if image.startswith("nginx"):
             ports = ports or (80,)
+        udp = tuple(port.containerPort for port in container.ports if port.protocol == "UDP")
+        if (udp and not ports) or pod.metadata.annotations.get(APP) == "echo":
+            spec = self.server_spec(pod, image, ports)
+            return EchoServer(host, EchoSpec(ports, udp, spec.service_ns))
         return HttpServer(host, self.server_spec(pod, image, ports)) if ports else WaitingApp(host)
 
     def server_spec(self, pod: Pod, image: str, ports: tuple[int, ...]) -> ServerSpec:

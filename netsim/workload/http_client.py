@@ -69,7 +69,7 @@ class HttpClient:
         self.owner = owner
         self.connections = connections or count(1)
         self.sockets = host.ns.sockets
-        self.known: tuple[Address, ...] = _literal(spec.host)
+        self.known: tuple[Address, ...] = literal(spec.host)
         self.resolve_each = spec.resolve == "request" and not self.known
         own = {name.lower(): value for name, value in spec.headers}
         host_header = own.get("host", _authority(spec))
@@ -87,10 +87,14 @@ class HttpClient:
         """Requests begun and not over."""
         return len(self.deadlines.pending)
 
+    def exchange(self, done: Done, pool: ConnectionPool | None = None) -> "HttpExchange":
+        """A request that has not begun; `pool` replaces the client's own."""
+        return HttpExchange(self, done, pool or self.pool)
+
     def request(self, done: Done, now: int, pool: ConnectionPool | None = None) -> "HttpExchange":
         """Begin a request; `done(exchange, now)` is called once, perhaps before this returns. `pool` replaces the
         client's own."""
-        exchange = HttpExchange(self, done, pool or self.pool)
+        exchange = self.exchange(done, pool)
         exchange.begin(now)
         return exchange
 
@@ -104,7 +108,8 @@ class HttpClient:
             self.pool.close(now)
 
 
-def _literal(host: str) -> "tuple[Address, ...]":
+def literal(host: str) -> "tuple[Address, ...]":
+    """The address that a URL's host is, if it is one."""
     try:
         return (ip(host),)
     except ValueError:

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from netsim.engine import S
 from netsim.fabric.host import NodeHost, PodHost
-from netsim.workload.http_client import ClientSpec, HttpClient
-from netsim.workload.http_exchange import HttpExchange
+from netsim.workload.clients import Exchange, Scheme, make_client
+from netsim.workload.http_client import ClientSpec
 from netsim.workload.http_pool import ConnectionPool
 from netsim.workload.load_sources import Arrivals, Users
 from netsim.workload.records import RequestDone
@@ -49,6 +49,7 @@ class LoadSpec:
     name: str
     host: str
     port: int = 80
+    scheme: Scheme = "http"
     path: str = "/"
     method: str = "GET"
     model: Literal["open", "closed"] = "open"
@@ -67,7 +68,7 @@ class LoadSpec:
     headers: "Headers" = ()
 
     def client(self) -> ClientSpec:
-        """The part that is the HTTP client's."""
+        """The part that is the client's."""
         return ClientSpec(
             self.host,
             self.port,
@@ -83,12 +84,17 @@ class LoadSpec:
 
 
 class Backend(NamedTuple):
-    """Whom a connection was given to: `namespace/name` of the Service, `ip:port`, pod and node; "" for unknown."""
+    """Whom a connection was given to: `namespace/name` of the Service, `ip:port`, pod and node; "" for unknown. `via`
+    is the node whose rules chose, `policy` "Local" if they could choose among the node's own endpoints only, `seen_as`
+    the client's address as the endpoint sees it."""
 
     service: str = ""
     endpoint: str = ""
     pod: str = ""
     node: str = ""
+    via: str = ""
+    policy: str = ""
+    seen_as: str = ""
 
 
 _NOWHERE: Final = Backend()
@@ -138,9 +144,10 @@ class LoadGenerator:
         self.host = host
         self.spec = spec
         self.exited: Exited = _nobody
-        self.client = HttpClient(
-            host, spec.client(), resolver, messages=messages, owner=self, connections=numbers.connections
-        )
+        self.client = make_client(
+            spec.scheme, host, spec.client(), resolver,
+            messages=messages, owner=self, connections=numbers.connections,
+        )  # fmt: skip
         self._requests = numbers.requests
         self._where = where
         self._node = (
@@ -148,7 +155,7 @@ class LoadGenerator:
         )
         self._epoch_ns = epoch_ns
         self._done = host.engine.bus.topic(RequestDone)
-        self._waiting: dict[HttpExchange, Call] = {}  # for their next attempt
+        self._waiting: dict[Exchange, Call] = {}  # for their next attempt
         self._ends_ns = 0
         self._terminating = False
         self._stopped = False
@@ -203,27 +210,27 @@ class LoadGenerator:
     # ------------------------------------------------------------------ requests
     def request(self, over: "Over", now: int, pool: ConnectionPool | None = None) -> None:
         """Begin a request; `over(now)` is called after its record was published."""
-        exchange = HttpExchange(self.client, self._finished, pool or self.client.pool)
+        exchange = self.client.exchange(self._finished, pool)
         exchange.number = next(self._requests)
         exchange.note = over
         exchange.begin(now)
 
-    def _finished(self, exchange: HttpExchange, now: int) -> None:
+    def _finished(self, exchange: Exchange, now: int) -> None:
         if exchange.outcome != "ok" and self._may_retry(exchange):
             wait_ns = self.spec.retry_backoff_ns << (exchange.attempts - 1)
             self._waiting[exchange] = self.host.engine.call_later(wait_ns, self._retry, exchange)
         else:
             self._over(exchange, now)
 
-    def _may_retry(self, exchange: HttpExchange) -> bool:
+    def _may_retry(self, exchange: Exchange) -> bool:
         final = exchange.outcome == "aborted" or 400 <= exchange.status < 500
         return exchange.attempts <= self.spec.retries and not final and not self._stopped
 
-    def _retry(self, exchange: HttpExchange) -> None:
+    def _retry(self, exchange: Exchange) -> None:
         del self._waiting[exchange]
         exchange.again(self.host.now)
 
-    def _over(self, exchange: HttpExchange, now: int) -> None:
+    def _over(self, exchange: Exchange, now: int) -> None:
         if self._done:
             record = self._record(exchange)
             for subscriber in self._done:
@@ -232,8 +239,8 @@ class LoadGenerator:
         if self._terminating:
             self._exit_if_idle(now)
 
-    def _record(self, e: HttpExchange) -> RequestDone:
-        service, endpoint, pod, node = self._backend(e)
+    def _record(self, e: Exchange) -> RequestDone:
+        service, endpoint, pod, node, via, policy, seen_as = self._backend(e)
         return RequestDone(
             self.host.name,
             self.spec.name,
@@ -254,9 +261,12 @@ class LoadGenerator:
             e.error,
             e.reused,
             self._node,
+            via,
+            policy,
+            seen_as,
         )
 
-    def _backend(self, exchange: HttpExchange) -> Backend:
+    def _backend(self, exchange: Exchange) -> Backend:
         kept = exchange.kept
         if self._where is None:
             return _NOWHERE

@@ -20,7 +20,9 @@ class RequestDone:
     `pod` and `node` say which backend the connection was given to, even if it never answered; they are empty when that
     cannot be known. `node` is the backend's, `client_node` the client's. `attempts` counts retries in; the other
     fields describe the last attempt. `reused` says that the connection had carried a request before. `aborted` is
-    neither success nor failure: the run or the client's own pod ended before the request did.
+    neither success nor failure: the run or the client's own pod ended before the request did. `via_node` is the node
+    whose rules chose the endpoint (for a client outside not its own), `policy` "Local" when they had to choose one of
+    that node, `client_ip_seen` the client's address as the endpoint sees it.
     """
 
     client: str
@@ -42,6 +44,9 @@ class RequestDone:
     error: str = ""
     reused: bool = False
     client_node: str = ""
+    via_node: str = ""
+    policy: str = ""
+    client_ip_seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,6 +107,32 @@ def test_affinity_and_locality_are_recognised() -> None:
     assert (split.verdict.word, split.verdict.reason) == ("cause", "locality")
 
 
+@pytest.mark.parametrize(
+    ("nodes", "reason", "expected"),
+    [
+        # All connections come in by two of the three nodes, twice as many by the first; each has one endpoint.
+        (("worker-1", "worker-1", "worker-2"), "local-policy", (2 / 3, 1 / 3)),
+        (("worker-1", "worker-2", "worker-3"), "even", (1 / 3, 1 / 3, 1 / 3)),
+    ],
+)
+def test_under_policy_local_each_node_is_expected_to_serve_its_own(
+    study: Make, nodes: tuple[str, ...], reason: str, expected: tuple[float, ...]
+) -> None:
+    recording = study(rate=60, faulty=False)
+    done = []
+    for number, request in enumerate(recording.requests):
+        via = nodes[number % len(nodes)]
+        at = int(via.rpartition("-")[2])
+        place = {"endpoint": f"10.244.{at}.2:80", "pod": f"default/my-nginx-{at - 1}", "node": via}
+        done.append(replace(request, client="laptop", client_node="", via_node=via, policy="Local", **place))
+    split = split_of(replace(recording, requests=tuple(done)))
+    assert split.verdict.reason == reason
+    assert [share for share in split.table["expected_share"] if share] == pytest.approx(expected)
+    assert (split.pvalue, split.stray, split.periods) == (1.0, 0, 1)
+    if reason == "local-policy":
+        assert "worker-1 66.7% over 1" in split.verdict.sentence
+
+
 def test_a_ready_endpoint_that_nobody_gets_is_named(study: Make) -> None:
     split = split_of(study(rate=100, faulty=False, weights=(0, 1, 1)))
     assert (split.verdict.word, split.verdict.reason) == ("cause", "unused-endpoint")

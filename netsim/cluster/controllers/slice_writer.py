@@ -74,16 +74,23 @@ class SliceWriter:
         self._tell(service, made, ready_addresses(made), ready_addresses(old) if old else ())
 
     def _tell(self, service: Key, item: EndpointSlice, now: tuple[str, ...], before: tuple[str, ...]) -> None:
-        if not self._record.wanted:
-            return
-        self._record.about(
-            item,
-            "EndpointSliceUpdated",
-            service="/".join(service),
-            added=",".join(address for address in now if address not in before),
-            removed=",".join(address for address in before if address not in now),
-            ready=",".join(now),
-        )
+        tell_update(self._record, service, item, now, before)
+
+
+def tell_update(
+    record: Recorder, service: Key, item: EndpointSlice, now: tuple[str, ...], before: tuple[str, ...]
+) -> None:
+    """Publish that the ready addresses of a slice are these now, and were those before."""
+    if not record.wanted:
+        return
+    record.about(
+        item,
+        "EndpointSliceUpdated",
+        service="/".join(service),
+        added=",".join(address for address in now if address not in before),
+        removed=",".join(address for address in before if address not in now),
+        ready=",".join(now),
+    )
 
 
 def ready_addresses(item: EndpointSlice) -> tuple[str, ...]:

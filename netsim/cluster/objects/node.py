@@ -4,12 +4,17 @@ Called by: the cluster's boot (one per `spec.nodes` of the topology), kubelet (s
 (taints), scheduler, kube-proxy (zone label, addresses).
 """
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import StrictBool
 
 from netsim.cluster.objects.inert import Inert
 from netsim.cluster.objects.meta import ApiModel, ApiObject, Condition, Time
+
+# Cloud load balancers leave such nodes out; kubeadm puts it on control-plane nodes.
+EXCLUDE_LABEL: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
+# The cluster autoscaler's taint on nodes that it is about to remove (autoscaler, utils/taints).
+TO_BE_DELETED: Final = "ToBeDeletedByClusterAutoscaler"
 
 
 class Taint(ApiModel):
