@@ -24,6 +24,7 @@ from netsim.wire.addr import Address, Prefix
 from netsim.wire.packet import Packet
 
 if TYPE_CHECKING:
+    from netsim.kernel.ipvs import Ipvs
     from netsim.kernel.sockets import Sockets
     from netsim.kernel.xtables import Xtables
 
@@ -87,6 +88,7 @@ class Namespace:
         "firsts",
         "generation",
         "hooks",
+        "ipvs",
         "journeys",
         "name",
         "neighbours",
@@ -128,6 +130,7 @@ class Namespace:
         self.hooks: list[tuple[HookFunction, ...]] = [()] * 5
         self.conntrack: Conntrack | None = None
         self.xtables: Xtables | None = None
+        self.ipvs: Ipvs | None = None
         self.cost = NO_COST
         self.sockets: Sockets = _sockets(self)
         self.generation = 1

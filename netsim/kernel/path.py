@@ -16,7 +16,7 @@ routing, martian addresses (as with route_localnet=1, which kube-proxy sets).
 
 from typing import TYPE_CHECKING
 
-from netsim.kernel import firstpath, icmp
+from netsim.kernel import firstpath, icmp, ipvs_path
 from netsim.kernel.conntrack import Path
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.errno import Errno
@@ -219,6 +219,8 @@ def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
     path.cost_ns = cost_ns
     if xtables is not None:
         path.hits = xtables.counting(t)
+    if t.ipvs is not None:
+        ipvs_path.attach(path, t)
 
 
 def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:

@@ -23,6 +23,7 @@ from netsim.kernel.matches import (
     Source,
     SourcePort,
 )
+from netsim.kernel.matches_set import PhysdevIsIn, SetMatch
 from netsim.kernel.matches_stateful import Nfacct, RecentCheck, RecentSet, Statistic
 from netsim.kernel.reject import TCP_RESET, UNREACHABLE_CODES
 from netsim.kernel.targets import Accept, Dnat, Drop, Jump, Masquerade, Reject, Return, SetMark, Snat, Target
@@ -35,6 +36,10 @@ _PROTOCOLS["ipv6-icmp"] = ICMPV6
 _WITH_PORTS: Final = (TCP, UDP, SCTP)
 _STATES: Final = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT")
 _MAX_MARK: Final = 0xFFFF_FFFF
+# Matches whose options say all.
+_SILENT_MODULES: Final = (
+    "comment", "conntrack", "state", "mark", "addrtype", "statistic", "nfacct", "set", "physdev",
+)  # fmt: skip
 
 
 class RuleError(ValueError):
@@ -179,7 +184,7 @@ def _module(p: _Parser, option: str) -> None:
         p.recent["-m"] = name
     elif name in ("tcp", "udp", "sctp", "icmp"):
         p.add(Module(name))
-    elif name not in ("comment", "conntrack", "state", "mark", "addrtype", "statistic", "nfacct"):
+    elif name not in _SILENT_MODULES:
         raise RuleError(f'couldn\'t load match "{name}"')
 
 
@@ -207,6 +212,14 @@ def _addrtype(p: _Parser, option: str) -> None:
     if kind != "LOCAL":
         raise RuleError(f'address type "{kind}" is not supported, only LOCAL')
     p.add(AddrType(option[2:5], p.negated))
+
+
+def _match_set(p: _Parser, option: str) -> None:
+    name = p.argument(option)
+    sides = tuple(p.argument(option).split(","))
+    if not set(sides) <= {"src", "dst"}:
+        raise RuleError(f'--match-set: "{",".join(sides)}" is not src or dst for each part')
+    p.add(SetMatch(name, sides, p.negated))
 
 
 def _mode(p: _Parser, option: str) -> None:
@@ -305,6 +318,8 @@ _OPTIONS: Final[Mapping[str, Callable[[_Parser, str], None]]] = {
     "--mark": lambda p, option: p.add(Mark(*_masked(p.argument(option)), p.negated)),
     "--src-type": _addrtype,
     "--dst-type": _addrtype,
+    "--match-set": _match_set,
+    "--physdev-is-in": lambda p, option: p.add(PhysdevIsIn(p.negated)),
     "--mode": _mode,
     "--probability": _probability,
     "--nfacct-name": lambda p, option: p.add(Nfacct(p.argument(option))),

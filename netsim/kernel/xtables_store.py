@@ -9,6 +9,7 @@ Source: net/ipv4/netfilter/ip_tables.c of Linux 6.8; iptables-restore(8).
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
+from netsim.kernel.ipset import IpSet
 from netsim.kernel.xtables_chain import Chain, Rule
 from netsim.kernel.xtables_counter import Counter
 from netsim.kernel.xtables_memo import Memo
@@ -36,7 +37,7 @@ class RuleStore:
 
     `changed` is called after every change of rules."""
 
-    __slots__ = ("_counters", "_memo", "_nfacct", "_recent", "changed", "tables")
+    __slots__ = ("_counters", "_memo", "_nfacct", "_recent", "changed", "ipsets", "tables")
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Chain]] = {
@@ -48,6 +49,7 @@ class RuleStore:
         self._recent = RecentLists()
         self._nfacct: dict[str, Counter] = {}
         self._memo = Memo()
+        self.ipsets: dict[str, IpSet] = {}  # whoever changes a set calls `changed`
 
     # ------------------------------------------------------------------ counters and lists
     def counters(self, table: str, chain: str) -> list[Counter]:
