@@ -12,6 +12,8 @@ from netsim.cluster.runtime import NodeConfig
 from netsim.cni.flat import FlatCni
 from netsim.dataplane.iptables import IptablesDataplane
 from netsim.dataplane.iptables_config import IptablesConfig
+from netsim.dataplane.ipvs import IpvsDataplane
+from netsim.dataplane.ipvs_config import IpvsConfig
 from netsim.dataplane.node_view import DetectLocal, LocalDetector, NodeView
 from netsim.experiment.settings import fabric_config, link_spec, node_netem
 from netsim.fabric.fabric import Cni, Fabric
@@ -33,8 +35,29 @@ def _iptables(spec: "ClusterSpec") -> IptablesDataplane:
     )
 
 
+def _ipvs(spec: "ClusterSpec") -> IpvsDataplane:
+    proxy, section = spec.kubeProxy, spec.kubeProxy.ipvs
+    return IpvsDataplane(
+        IpvsConfig(
+            scheduler=section.scheduler or "rr",
+            strict_arp=section.strictARP,
+            exclude_cidrs=tuple(map(Prefix.parse, section.excludeCIDRs)),
+            tcp_timeout_ns=section.tcp_timeout_ns,
+            tcp_fin_timeout_ns=section.tcp_fin_timeout_ns,
+            udp_timeout_ns=section.udp_timeout_ns,
+            masquerade_mark=1 << proxy.iptables.masqueradeBit,
+            kernel=spec.kernel_release,
+            access_filter=spec.minor >= 27,
+            node_access_filter=spec.minor >= 29,
+        )
+    )
+
+
 CNIS: Final[Mapping[str, Callable[[], Cni]]] = {"flat": FlatCni}
-DATAPLANES: Final[Mapping[str, Callable[["ClusterSpec"], "Dataplane[Any]"]]] = {"iptables": _iptables}
+DATAPLANES: Final[Mapping[str, Callable[["ClusterSpec"], "Dataplane[Any]"]]] = {
+    "iptables": _iptables,
+    "ipvs": _ipvs,
+}
 
 
 def build_fabric(engine: "Engine", spec: "ClusterSpec") -> Fabric:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from netsim.wire.addr import Address, Prefix, ip, ip_text
-from netsim.wire.packet import PROTOCOL_NAMES, Flow
+from netsim.wire.packet import PROTOCOL_NAMES, TCP, UDP, Flow
 
 BITMAP_PORT: Final = "bitmap:port"
 HASH_IP: Final = "hash:ip"
@@ -111,7 +111,8 @@ class IpSet:
         if kind == HASH_IP:
             return Member(flow.dst if first else flow.src) in self.members
         if kind == BITMAP_PORT:
-            return Member(port=flow.dport if first else flow.sport) in self.members
+            known = flow.proto in (TCP, UDP)  # ip_set_get_ip_port
+            return known and Member(port=flow.dport if first else flow.sport) in self.members
         address = flow.dst if first else flow.src
         port = flow.dport if sides[1] == "dst" else flow.sport
         if kind == HASH_IP_PORT:

@@ -212,25 +212,29 @@ class LocalityBasedReplicated(Scheduler):
 
 
 class _Hashed(Scheduler):
-    """Base of those that look a table up; the table follows the list."""
+    """Those that look a table up; the table follows the list, and is made when it is asked."""
 
-    __slots__ = ("table",)
+    __slots__ = ("stale", "table")
 
     def __init__(self, table: SourceHashing | DestinationHashing | Maglev) -> None:
         self.table = table
+        self.stale = True
 
     def schedule(self, service: Service, flow: Flow) -> Dest | None:
+        if self.stale:
+            self.table.assign(service.dests)
+            self.stale = False
         dest = self.table.look_up(flow)
         return dest if dest is not None and dest.weight > 0 else None
 
     def added(self, service: Service) -> None:
-        self.table.assign(service.dests)
+        self.stale = True
 
     def removed(self, service: Service, index: int) -> None:
-        self.table.assign(service.dests)
+        self.stale = True
 
     def updated(self, service: Service) -> None:
-        self.table.assign(service.dests)
+        self.stale = True
 
 
 # By the name after `ipvsadm -s`; the argument is whether the source port takes part in a hash.
