@@ -1,0 +1,93 @@
+"""The remembered path of IPVS connections and the full path give the same run.
+
+As in test_fast_equals_full.py, with Services served by the ipvs dataplane: what can be observed also includes the
+connections of IPVS with their states and timers, and its counters.
+"""
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ipvslab import IpvsLab, service
+
+from netsim.kernel import ipvs_text
+
+_SPEC = importlib.util.spec_from_file_location("plain", Path(__file__).with_name("test_fast_equals_full.py"))
+assert _SPEC is not None and _SPEC.loader is not None
+plain: Any = importlib.util.module_from_spec(_SPEC)
+sys.modules["plain"] = plain
+_SPEC.loader.exec_module(plain)
+
+BACKENDS = [("10.244.1.5", 8053), ("10.244.2.7", 8053), ("10.244.2.8", 8053)]
+
+
+class Run(plain.Run):  # type: ignore[misc]  # the class of a module loaded by its file
+    """A script on nodes that run IPVS."""
+
+    def __init__(self, follow: bool, seed: int = 1, **options: Any) -> None:
+        super().__init__(follow, seed)
+        self.ipvs = IpvsLab(self.lab)
+        self.options = options
+        self.backends(0)
+
+    def backends(self, which: int) -> None:
+        """Other endpoints: with each number another set of them, sometimes none."""
+        dns = BACKENDS[: 3 - which % 4]
+        web = [("10.244.2.8", 8080), ("10.244.1.6", 8080)][: 2 - which % 3]
+        self.ipvs.serve(
+            service(plain.DNS, 53, dns, "UDP", **self.options), service(plain.WEB, 80, web, **self.options)
+        )
+
+    def minute(self, which: int) -> None:
+        """kube-proxy looks after real servers that are to go."""
+        node = self.lab.nodes[which % 2]
+        self.ipvs.proxiers[node.name].housekeep(node.ns)
+
+    def connections(self) -> list[Any]:
+        now = self.lab.engine.now
+        found: list[Any] = []
+        for index in (0, 1):
+            ipvs = self.ipvs.ipvs(index)
+            found += [ipvs_text.connections(ipvs, now), ipvs_text.listing(ipvs), ipvs_text.stats(ipvs)]
+            found += [(c.flow, c.deadline_ns, c.state) for c in ipvs.conns.values()]
+        return found
+
+
+changes = st.builds(
+    plain.Change,
+    st.sampled_from(["rules", "route", "cable", "delete", "mtu", "crash", "backends", "backends", "minute"]),
+    st.integers(0, 20),
+)
+waits = st.one_of(plain.waits, st.sampled_from([130_000_000_000, 400_000_000_000]))
+scripts = st.lists(
+    st.tuples(st.one_of(plain.repeats, plain.repeats, plain.repeats, changes), waits), min_size=1, max_size=25
+)
+
+
+def same(fast: Run, full: Run) -> None:
+    assert full.remembered() == 0
+    assert fast.frames() == full.frames()
+    assert fast.deliveries() == full.deliveries()
+    assert fast.books() == full.books()
+    assert fast.conntrack() == full.conntrack()
+    assert fast.counters() == full.counters()
+    assert fast.connections() == full.connections()
+
+
+@settings(max_examples=40)
+@given(scripts, st.integers(0, 3), st.sampled_from([0, 100]))
+def test_both_ways_give_the_same_run(script: list[tuple[Any, int]], seed: int, affinity_s: int) -> None:
+    fast, full = (Run(follow, seed, affinity_timeout_s=affinity_s).execute(script) for follow in (False, True))
+    same(fast, full)
+
+
+@pytest.mark.parametrize("protocol", ["udp", "tcp"])
+def test_steady_flows_take_the_remembered_path(protocol: str) -> None:
+    script = plain.steady(protocol)
+    fast, full = Run(False).execute(script), Run(True).execute(script)
+    assert fast.remembered() > 150
+    same(fast, full)
