@@ -23,7 +23,11 @@ def service(
     """A Service port; a backend's node is the third part of its address in the lab's numbering."""
     endpoints = tuple(Endpoint(ip(a), p, f"n{a.split('.')[2]}") for a, p in backends)
     return ServicePort(
-        ServicePortName("default", f"s-{address}-{port}", "", protocol), ip(address), port, endpoints=endpoints, **fields
+        ServicePortName("default", f"s-{address}-{port}", "", protocol),
+        ip(address),
+        port,
+        endpoints=endpoints,
+        **fields,
     )
 
 
@@ -61,8 +65,5 @@ class IpvsLab:
 def reals(ipvs: Ipvs, address: str, port: int, proto: int = 6) -> dict[str, tuple[int, int, int]]:
     """Weight, active and inactive connections of a virtual server's real servers."""
 
-
     found = ipvs.services[proto, ip(address), port]  # type: ignore[index]
     return {endpoint_text(*d.key): (d.weight, d.active, d.inactive) for d in found.dests}
-
-

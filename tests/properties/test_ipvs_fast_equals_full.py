@@ -4,28 +4,20 @@ As in test_fast_equals_full.py, with Services served by the ipvs dataplane: what
 connections of IPVS with their states and timers, and its counters.
 """
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipvslab import IpvsLab, service
+from properties import test_fast_equals_full as plain
 
 from netsim.kernel import ipvs_text
-
-_SPEC = importlib.util.spec_from_file_location("plain", Path(__file__).with_name("test_fast_equals_full.py"))
-assert _SPEC is not None and _SPEC.loader is not None
-plain: Any = importlib.util.module_from_spec(_SPEC)
-sys.modules["plain"] = plain
-_SPEC.loader.exec_module(plain)
 
 BACKENDS = [("10.244.1.5", 8053), ("10.244.2.7", 8053), ("10.244.2.8", 8053)]
 
 
-class Run(plain.Run):  # type: ignore[misc]  # the class of a module loaded by its file
+class Run(plain.Run):
     """A script on nodes that run IPVS."""
 
     def __init__(self, follow: bool, seed: int = 1, **options: Any) -> None:
@@ -81,7 +73,9 @@ def same(fast: Run, full: Run) -> None:
 @settings(max_examples=40)
 @given(scripts, st.integers(0, 3), st.sampled_from([0, 100]))
 def test_both_ways_give_the_same_run(script: list[tuple[Any, int]], seed: int, affinity_s: int) -> None:
-    fast, full = (Run(follow, seed, affinity_timeout_s=affinity_s).execute(script) for follow in (False, True))
+    fast, full = (
+        Run(follow, seed, affinity_timeout_s=affinity_s).execute(script) for follow in (False, True)
+    )
     same(fast, full)
 
 

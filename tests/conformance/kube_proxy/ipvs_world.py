@@ -65,7 +65,9 @@ class IpvsWorld:
         for key, service in self.ns.ipvs.services.items():
             real = [endpoint_text(*dest.key) + f" {dest.weight}" for dest in service.dests]
             where = endpoint_text(key.address, key.port)
-            found.append({"at": f"{where}/{names[key.protocol]}", "by": service.server.scheduler, "real": sorted(real)})
+            found.append(
+                {"at": f"{where}/{names[key.protocol]}", "by": service.server.scheduler, "real": sorted(real)}
+            )
         return sorted(found, key=lambda row: row["at"])
 
     def ask(self, flow: dict[str, Any]) -> Answer:
@@ -86,7 +88,8 @@ class IpvsWorld:
         self._sport += 1
         sent = Flow(ip(flow["sourceIP"]), ip(flow["destIP"]), self._sport, flow["destPort"], number)
         packet = Packet(sent, _body(sent))
-        assert self.ns.ipvs is not None and self.ns.conntrack is not None
+        assert self.ns.ipvs is not None
+        assert self.ns.conntrack is not None
         self.ns.ipvs.templates.clear()  # the rows assume that nobody has been here before
         self.ns.drops.clear()
         self.inbox.got.clear()
