@@ -7,7 +7,6 @@ node. A change touches only the ports that changed; a full sync compares everyth
 Source: pkg/proxy/ipvs/proxier.go (`NewProxier`, `syncProxyRules`, `syncService`, `syncEndpoint`, `cleanLegacyService`)
 of Kubernetes v1.33. Simplified: where upstream walks through all Services in each sync, we walk through those that
 changed, with the same result; of two Services with the same external address and port the one synced last wins.
-`strictARP` is kept but changes nothing, since nobody asks for a service address by ARP here.
 """
 
 from collections import Counter

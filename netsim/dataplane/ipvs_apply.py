@@ -54,6 +54,8 @@ class Applier:
             expire_quiescent_template=True,
             release=config.kernel,
         )
+        if config.strict_arp:  # arp_announce 2 is how `send_arp` chooses its address anyway
+            self.ns.sysctl = replace(self.ns.sysctl, arp_ignore=1)
         ipvs.timeouts.set(config.tcp_timeout_ns, config.tcp_fin_timeout_ns, config.udp_timeout_ns)
         if DEVICE not in self.ns.devices:
             mac = b"\x02" + sha256(f"{self.ns.name}/{DEVICE}".encode()).digest()[:5]

@@ -146,7 +146,7 @@ def _transmit(t: Traversal, connection: "Connection") -> Verdict:
         reason = _leaves(t)
         if reason is not None:
             return reason
-    _tell_conntrack(t, connection)
+    _tell_conntrack(t, connection, INPUT)
     if local:
         return ACCEPT
     arrived_by, t.in_device = t.in_device, None
@@ -170,15 +170,20 @@ def _leaves(t: Traversal) -> DropReason | None:
     return None
 
 
-def _tell_conntrack(t: Traversal, connection: "Connection") -> None:
-    """ip_vs_update_conntrack: answers will come from the real server; or leave conntrack alone (ip_vs_notrack)."""
+def _tell_conntrack(t: Traversal, connection: "Connection", direction: int) -> None:
+    """ip_vs_update_conntrack: the answers to a client's first packet will come from the real server, those to a real
+    server's (conntrack forgets UDP sooner) will go to the virtual one; or leave conntrack alone (ip_vs_notrack)."""
     half = t.ct
     if not connection.nfct:
         t.ct = t.packet.ct = None
         t.ctstate = UNTRACKED
     elif half is not None and half.direction == ORIGINAL and not half.entry.confirmed:
-        entry, dest = half.entry, connection.dest
-        entry.translate(entry.reply.flow._replace(src=dest.address, sport=dest.port), 0)
+        entry, dest, virtual = half.entry, connection.dest, connection.flow
+        if direction == INPUT:
+            reply = entry.reply.flow._replace(src=dest.address, sport=dest.port)
+        else:
+            reply = entry.reply.flow._replace(dst=virtual.dst, dport=virtual.dport)
+        entry.translate(reply, 0)
 
 
 def ip_vs_out(t: Traversal) -> Verdict:
@@ -196,7 +201,5 @@ def ip_vs_out(t: Traversal) -> Verdict:
     if t.ns.journeys:
         t.ns.tell(t.packet, t.now, "ipvs", str(t.packet.flow), t.hook.name)
     connection.saw(OUTPUT, t.packet, t.now)
-    if not connection.nfct:
-        t.ct = t.packet.ct = None
-        t.ctstate = UNTRACKED
+    _tell_conntrack(t, connection, OUTPUT)
     return ACCEPT

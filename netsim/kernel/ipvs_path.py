@@ -8,11 +8,13 @@ are settled with those of the rules. A property test holds this and the full pat
 
 from typing import TYPE_CHECKING
 
-from netsim.kernel.conntrack import ORIGINAL, Path
+from netsim.kernel.conntrack import Path
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.hooks import ESTABLISHED, Traversal
 from netsim.kernel.ipvs_states import BY_FLAGS, INPUT, OUTPUT
 from netsim.wire.packet import TCP, Packet
+
+__all__ = ["INPUT", "OUTPUT", "attach", "remember"]
 
 if TYPE_CHECKING:
     from netsim.kernel.ipvs_conn import Connection
@@ -37,13 +39,12 @@ def remember(t: Traversal, arrived_by: "Device | None") -> None:
     path = half.path = Path(ns.generation, arrived_by, device, hop.macs)
     path.cost_ns = ns.cost.forward_ns(False, t.visited)
     path.hits = xtables.counting(t)
-    attach(path, t)
+    attach(path, t, INPUT)
 
 
-def attach(path: Path, t: Traversal) -> None:
+def attach(path: Path, t: Traversal, direction: int) -> None:
     """Let a path take care of the traversal's IPVS connection."""
     connection: Connection = t.ipvs
-    direction = INPUT if t.ct.direction == ORIGINAL else OUTPUT
     rules = path.hits
 
     def count(packets: int, size: int) -> None:

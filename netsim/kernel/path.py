@@ -186,7 +186,7 @@ def leave(t: Traversal) -> None:
     elif t.in_device is not None and t.ct is not None:
         if t.ctstate is ESTABLISHED:
             _remember(t, device, cost_ns)
-        elif t.ctstate is NEW:
+        elif t.ctstate is NEW and t.ipvs is None:
             _foresee(t, device, hop.macs)
             firstpath.remember(t, device, hop, cost_ns)
     device.transmit(packet, t.now + cost_ns)
@@ -220,7 +220,7 @@ def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
     if xtables is not None:
         path.hits = xtables.counting(t)
     if t.ipvs is not None:
-        ipvs_path.attach(path, t)
+        ipvs_path.attach(path, t, ipvs_path.OUTPUT)  # forwarded: an answer
 
 
 def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:

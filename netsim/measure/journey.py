@@ -12,7 +12,7 @@ from netsim.wire.addr import ip_text
 from netsim.wire.describe import describe
 from netsim.wire.packet import ARP
 
-_REWRITES = ("dnat", "snat")
+_REWRITES = ("dnat", "snat", "ipvs")
 _MOVES = ("transmit", "receive")
 
 

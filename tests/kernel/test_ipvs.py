@@ -292,6 +292,26 @@ def test_udp_outlives_conntrack() -> None:
     assert str(world.back(again).flow) == "udp 10.96.0.20:53 > 10.1.0.5:4000"
 
 
+@pytest.mark.parametrize("follow", [False, True])
+def test_late_answers_still_come_from_the_service(follow: bool) -> None:
+    """Conntrack takes a real server's datagram after 30 s for a new flow; IPVS knows better, also on the remembered
+    way."""
+    world = World(ONE)
+    if follow:
+        world.ns.follow(lambda _step: None)
+    world.ask(udp("10.1.0.5", 4000, VIP, 53))
+    for seconds in (40, 41, 42, 43):
+        world.at(seconds * S)
+        world.right.arrive_fast(udp("10.2.0.7", 8080, "10.1.0.5", 4000), seconds * S)
+        assert str(world.left.one().flow) == "udp 10.96.0.20:53 > 10.1.0.5:4000"
+        world.left.arrive_fast(udp("10.1.0.5", 4000, VIP, 53), seconds * S)
+        assert str(world.right.one().flow) == "udp 10.1.0.5:4000 > 10.2.0.7:8080"
+    world.ct.settle()
+    assert world.ipvs.services[DNS].stats.row()[:3] == (1, 5, 4)
+    remembered = [half.path is not None for half in world.ct.table.values()]
+    assert remembered == [not follow] * 2
+
+
 # ------------------------------------------------------------------ persistence
 def test_a_client_keeps_its_real_server() -> None:
     world = World(persistent_s=100)

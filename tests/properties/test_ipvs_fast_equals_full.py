@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ipvslab import IpvsLab, service
+from netlab import udp
 from properties import test_fast_equals_full as plain
 
 from netsim.kernel import ipvs_text
+from netsim.wire.addr import ip_text
 
 BACKENDS = [("10.244.1.5", 8053), ("10.244.2.7", 8053), ("10.244.2.8", 8053)]
 
@@ -39,6 +41,14 @@ class Run(plain.Run):
         node = self.lab.nodes[which % 2]
         self.ipvs.proxiers[node.name].housekeep(node.ns)
 
+    def late(self, which: int) -> None:
+        """A real server says something more, maybe after conntrack has forgotten the flow."""
+        server = self.hosts[["p1-5", "p2-7", "p2-8"][which % 3]]
+        client = self.hosts[plain.HOSTS[which % 7]]
+        packet = udp(ip_text(server.address), 8053, ip_text(client.address), 4000 + which % 2)
+        if server.alive:
+            self.lab.send(server, packet)
+
     def connections(self) -> list[Any]:
         now = self.lab.engine.now
         found: list[Any] = []
@@ -51,7 +61,21 @@ class Run(plain.Run):
 
 changes = st.builds(
     plain.Change,
-    st.sampled_from(["rules", "route", "cable", "delete", "mtu", "crash", "backends", "backends", "minute"]),
+    st.sampled_from(
+        [
+            "rules",
+            "route",
+            "cable",
+            "delete",
+            "mtu",
+            "crash",
+            "backends",
+            "backends",
+            "late",
+            "late",
+            "minute",
+        ]
+    ),
     st.integers(0, 20),
 )
 waits = st.one_of(plain.waits, st.sampled_from([130_000_000_000, 400_000_000_000]))
