@@ -9,6 +9,7 @@ gives weight 1 to all, wrr is rr and wlc is lc. Simplified: lblc and lblcr do no
 shrink its sets.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from math import gcd
 from typing import Final
@@ -19,14 +20,14 @@ from netsim.wire.addr import Address
 from netsim.wire.packet import Flow
 
 
-class Scheduler:
+class Scheduler(ABC):
     """Base of all; the hooks of struct ip_vs_scheduler."""
 
     __slots__ = ()
 
+    @abstractmethod
     def schedule(self, service: Service, flow: Flow) -> Dest | None:
         """The real server for the first packet of a connection; None when there is none."""
-        raise NotImplementedError
 
     def added(self, service: Service) -> None:
         """A real server has been put in front of the list."""

@@ -109,3 +109,20 @@ def test_steady_flows_take_the_remembered_path(protocol: str) -> None:
     fast, full = Run(False).execute(script), Run(True).execute(script)
     assert fast.remembered() > 150
     same(fast, full)
+
+
+def whole_lives() -> list[tuple[Any, int]]:
+    """TCP connections from the first SYN to the last ACK, and what the timers do afterwards."""
+    script: list[tuple[Any, int]] = []
+    for flags in ("S", ".", ".", ".", "F.", ".", ""):
+        sends = [plain.Send(host, plain.WEB, 4000, flags or ".", 100, 64) for host in plain.HOSTS[:4]]
+        script.append((sends, plain.MS if flags else 200 * plain.S))
+    return script
+
+
+def test_whole_lives() -> None:
+    """Segments that change the state take the remembered path too."""
+    for length in range(2, 8):
+        script = whole_lives()[:length]
+        fast, full = Run(False).execute(script), Run(True).execute(script)
+        same(fast, full)
