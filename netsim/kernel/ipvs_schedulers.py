@@ -20,14 +20,10 @@ from netsim.wire.addr import Address
 from netsim.wire.packet import Flow
 
 
-class Scheduler(ABC):
-    """Base of all; the hooks of struct ip_vs_scheduler."""
+class Unmoved:
+    """Those that keep no memory of the list: its changes are nothing to them."""
 
     __slots__ = ()
-
-    @abstractmethod
-    def schedule(self, service: Service, flow: Flow) -> Dest | None:
-        """The real server for the first packet of a connection; None when there is none."""
 
     def added(self, service: Service) -> None:
         """A real server has been put in front of the list."""
@@ -37,6 +33,16 @@ class Scheduler(ABC):
 
     def updated(self, service: Service) -> None:
         """A weight has changed."""
+
+
+class Scheduler(Unmoved, ABC):
+    """Base of all; the hooks of struct ip_vs_scheduler."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def schedule(self, service: Service, flow: Flow) -> Dest | None:
+        """The real server for the first packet of a connection; None when there is none."""
 
 
 class RoundRobin(Scheduler):
