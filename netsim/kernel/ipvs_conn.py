@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from netsim.kernel.ipvs_service import Dest
 
 _NONE: Final = int(TcpState.NONE)
+_ESTABLISHED: Final = int(TcpState.ESTABLISHED)
+_ASSURED: Final = 1  # IP_VS_CTPL_S_ASSURED, a state of templates
 _STATE_TEXT: Final = {UDP: "UDP", SCTP: "ESTABLISHED"}  # of the protocols that know one state only
 
 
@@ -76,6 +78,8 @@ class Connection:
             self.timeout_ns = self.ipvs.timeouts.tcp[new]
         else:
             self.timeout_ns = self.ipvs.timeouts.first(self.proto)
+            if direction == OUTPUT:
+                self._assure()
         self.restart(now)
 
     def become(self, new: int) -> None:
@@ -88,6 +92,13 @@ class Connection:
             dest.active -= 1
             dest.inactive += 1
         self.active, self.state = active, new
+        if new == _ESTABLISHED:
+            self._assure()
+
+    def _assure(self) -> None:
+        """A connection that stands vouches for its template (ip_vs_control_assure_ct)."""
+        if self.control is not None:
+            self.control.state = _ASSURED
 
     def count(self, direction: int, packets: int, size: int) -> None:
         """Packets and bytes of the real server and its service."""
@@ -115,7 +126,7 @@ class Connection:
     def state_text(self) -> str:
         """As `ipvsadm -Lnc` names it."""
         if self.template:
-            return "NONE"
+            return "ASSURED" if self.state == _ASSURED else "NONE"
         return TcpState(self.state).name if self.proto == TCP else _STATE_TEXT[self.proto]
 
     def __repr__(self) -> str:

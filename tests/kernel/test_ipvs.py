@@ -327,6 +327,10 @@ def test_a_template_lives_while_its_connections_do_and_the_timeout_after() -> No
     world = World(persistent_s=100)
     world.connect()
     (template,) = world.ipvs.templates.values()
+    assert template.state_text == "ASSURED"
+    world.ask(tcp("10.1.0.6", 4000, VIP, 80, "S"))
+    other = world.ipvs.templates[tcp("10.1.0.6", 0, VIP, 80, "S").flow]
+    assert other.state_text == "NONE"
     world.at(850 * S)
     assert world.state() == "ESTABLISHED"
     assert list(world.ipvs.templates.values()) == [template]
