@@ -3,6 +3,7 @@
 The counterpart of pkg/proxy/ipvs/proxier.go's calls of util/ipvs, util/ipset, netlink and iptables (Kubernetes v1.33).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from hashlib import sha256
@@ -15,6 +16,7 @@ from netsim.dataplane.ipvs_plan import Server, SetMember
 from netsim.kernel.ipvs import Ipvs
 from netsim.kernel.ipvs_hooks import enable_ipvs
 from netsim.kernel.ipvs_service import ServiceKey
+from netsim.kernel.matches_set import SetMatch
 from netsim.kernel.netns import Device
 from netsim.kernel.xtables import Xtables
 from netsim.kernel.xtables_chain import Table
@@ -120,15 +122,10 @@ class Applier:
         """`iptables-restore --noflush`."""
         for table in tables:
             self.xtables.commit(table.name, table.chains.values(), table.deleted)
-        references: dict[str, int] = {}
-        for table in tables:
-            for chain in table.chains.values():
-                for rule in chain.rules:
-                    for match in rule.matches:
-                        name = getattr(match, "name", "")
-                        references[name] = references.get(name, 0) + 1
+        rules = (r for table in tables for chain in table.chains.values() for r in chain.rules)
+        references = Counter(m.name for rule in rules for m in rule.matches if isinstance(m, SetMatch))
         for name, found in self.xtables.ipsets.items():
-            found.references = references.get(name, 0)
+            found.references = references[name]
 
     def addresses(self, touched: Iterable[Address], wanted: Mapping[Address, int], full: bool) -> None:
         """Addresses of kube-ipvs0, and the set of them."""

@@ -195,6 +195,32 @@ def test_rules_with_members() -> None:
         assert line in written, line
 
 
+# The source ranges; what becomes of a connection that the node itself makes, for which routing chooses the service's
+# own address as the source (issue 119656).
+FROM_NODE = [("203.0.113.0/24", {("OUTPUT", "NETFILTER_DROP"): 1}), ("172.18.0.0/16", {})]
+
+
+@pytest.mark.parametrize(("ranges", "drops"), FROM_NODE)
+def test_load_balancers_keep_the_node_out(ranges: str, drops: dict[tuple[str, str], int]) -> None:
+    bench = lab()
+    fields = RICH | {"load_balancer_source_ranges": (Prefix.parse(ranges),)}
+    bench.serve(web(ONE, **fields))
+    node = bench.lab.nodes[0]
+    address = node.ns.source_for(ip("192.0.2.10"))
+    assert address == ip("192.0.2.10")
+    bench.lab.send(node, tcp("192.0.2.10", 4000, "192.0.2.10", 80, "S"))
+    bench.lab.run(S)
+    assert {(hook, reason.name): n for (hook, reason), n in node.ns.drops.items()} == drops
+    # Masqueraded, or the pod would answer itself.
+    reached = [str(flow) for flow in inbox(bench.lab.fabric.pods["p1-5"]).flows]
+    assert reached == ([] if drops else [f"tcp 172.18.0.2:{_port(reached)} > 10.244.1.5:8080"])
+
+
+def _port(texts: list[str]) -> str:
+    """--random-fully chooses one."""
+    return texts[0].split()[1].rpartition(":")[2] if texts else ""
+
+
 # Detector, masqueradeAll; the end of the rule for clusterIPs.
 MASQUERADED = [
     (LocalDetector(DetectLocal.INTERFACE_NAME_PREFIX, interface="veth"), False, "dst,dst ! -i veth+"),

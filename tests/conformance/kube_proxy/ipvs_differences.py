@@ -101,11 +101,12 @@ def _admitted(asked: Asked) -> bool:
     port, view = asked.port, asked.world.view
     assert port is not None
     ranges = port.load_balancer_source_ranges
-    if any(prefix.contains(asked.source) for prefix in ranges):
-        return True
-    from_node = any(prefix.contains(view.primary_ip) for prefix in ranges)
-    # What the node sends to a service address of its own does not pass INPUT.
-    return (from_node and asked.source in port.vips) or asked.world.ns.is_local(asked.source)
+    if (
+        asked.source in port.vips
+    ):  # on the node the address of the service is what routing chooses as the source
+        return any(prefix.contains(view.primary_ip) for prefix in ranges)
+    # What the node sends from an address of its own does not pass INPUT.
+    return asked.world.ns.is_local(asked.source) or any(prefix.contains(asked.source) for prefix in ranges)
 
 
 def _served(asked: Asked) -> Answer:
