@@ -23,7 +23,7 @@ from netsim.cluster.records import Recorder
 from netsim.cluster.runner import BoundedFrequencyRunner
 from netsim.cluster.timing import Timing
 from netsim.cluster.watch import Frame, Watch
-from netsim.dataplane.base import NodeDataplane
+from netsim.dataplane.base import Housekeeping, NodeDataplane
 from netsim.dataplane.service_table import ServiceName, ServicePortName, ServiceTable
 
 if TYPE_CHECKING:
@@ -85,8 +85,15 @@ class KubeProxy:
         self._run += 1
         self._reset()
         self.health.start()
+        self._housekeep(self._run)
         delay_ns = self._timing.api.watch.sample(self._random)
         self._engine.call_later(delay_ns, self._listed, self._run)
+
+    def _housekeep(self, run: int) -> None:
+        """What some dataplanes do from time to time (ipvs: graceful termination)."""
+        if self.running and run == self._run and isinstance(self._dataplane, Housekeeping):
+            self._dataplane.housekeep(self._ns)
+            self._engine.call_later(self._dataplane.period_ns, self._housekeep, run)
 
     def stop(self) -> None:
         """End the process. The rules stay."""

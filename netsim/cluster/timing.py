@@ -220,7 +220,8 @@ FLAGS: Final[Mapping[str, tuple[str, str]]] = {
     "nftables.minSyncPeriod": ("proxy", "min_sync_period_ns"),
     "nftables.syncPeriod": ("proxy", "sync_period_ns"),
     "ipvs.minSyncPeriod": ("proxy", "min_sync_period_ns"),
-    "ipvs.syncPeriod": ("proxy", "sync_period_ns"),
+    # The ipvs mode compares everything every syncPeriod (NewProxier: the runner's maximum interval).
+    "ipvs.syncPeriod": ("proxy", "full_sync_period_ns"),
 }
 
 

@@ -13,7 +13,7 @@ A restarted kube-proxy is a new `on_node(...)`; the rules of its predecessor sta
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from netsim.dataplane.node_view import NodeView
 from netsim.dataplane.service_table import ServiceTable
@@ -62,6 +62,16 @@ class NodeDataplane(Protocol[Ns_contra]):
     def sync(self, ns: Ns_contra, old: ServiceTable | None, new: ServiceTable) -> SyncReport:
         """`prepare` and `commit` in one."""
         ...
+
+
+@runtime_checkable
+class Housekeeping(Protocol):
+    """A node dataplane that also has something to do every `period_ns`, from the start of the process on."""
+
+    period_ns: int
+
+    def housekeep(self, ns: Any) -> None:
+        """Do it."""
 
 
 class Dataplane(Protocol[Ns_contra]):

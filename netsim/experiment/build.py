@@ -14,6 +14,8 @@ from netsim.cni.flat import FlatCni
 from netsim.cni.vxlan import VxlanCni
 from netsim.dataplane.iptables import IptablesDataplane
 from netsim.dataplane.iptables_config import IptablesConfig
+from netsim.dataplane.ipvs import IpvsDataplane
+from netsim.dataplane.ipvs_config import IpvsConfig
 from netsim.dataplane.nftables import NftablesDataplane
 from netsim.dataplane.nftables_config import PARTIAL_SYNC_MINOR, NftablesConfig
 from netsim.dataplane.nftables_config import SyncCost as NftablesSyncCost
@@ -49,10 +51,29 @@ def _nftables(spec: "ClusterSpec") -> NftablesDataplane:
     )
 
 
+def _ipvs(spec: "ClusterSpec") -> IpvsDataplane:
+    proxy, section = spec.kubeProxy, spec.kubeProxy.ipvs
+    return IpvsDataplane(
+        IpvsConfig(
+            scheduler=section.scheduler or "rr",
+            strict_arp=section.strictARP,
+            exclude_cidrs=tuple(map(Prefix.parse, section.excludeCIDRs)),
+            tcp_timeout_ns=section.tcp_timeout_ns,
+            tcp_fin_timeout_ns=section.tcp_fin_timeout_ns,
+            udp_timeout_ns=section.udp_timeout_ns,
+            masquerade_mark=1 << proxy.iptables.masqueradeBit,
+            kernel=spec.kernel_release,
+            access_filter=spec.minor >= 27,
+            node_access_filter=spec.minor >= 29,
+        )
+    )
+
+
 CNIS: Final[Mapping[str, Callable[[], Cni]]] = {"flat": FlatCni, "vxlan": VxlanCni, "bridge": BridgeCni}
 DATAPLANES: Final[Mapping[str, Callable[["ClusterSpec"], "Dataplane[Any]"]]] = {
     "iptables": _iptables,
     "nftables": _nftables,
+    "ipvs": _ipvs,
 }
 
 

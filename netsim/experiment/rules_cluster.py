@@ -13,12 +13,15 @@ from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.rules_proxy import check_proxy
 from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, NodeEntry, cables_matching
 from netsim.experiment.spec_names import did_you_mean
+from netsim.kernel.ipvs_schedulers import SCHEDULERS
 
 # What is simulated, and what else users may know: so that the message can say "not yet" instead of "unknown".
-MODES = ("iptables", "nftables")
+MODES = ("iptables", "nftables", "ipvs")
 NETWORKS = ("flat", "vxlan", "bridge")
 FAMILIES = ("ipv4",)
-_OTHER_MODES = ("ipvs", "none", "ebpf")
+_OTHER_MODES = ("none", "ebpf")
+# F:kp.modeStatus: deprecated in 1.35, still served until the gate KubeProxyIPVS goes.
+_IPVS_DEPRECATED_SINCE = 35
 _OTHER_NETWORKS: tuple[str, ...] = ()
 _OTHER_FAMILIES = ("ipv6", "dual")
 # Addresses kept for the Services that matter, and those of 198.18.0.0/15 (`fillers.py`).
@@ -90,6 +93,29 @@ def _check_choices(spec: ClusterSpec, place: Place) -> None:
             f"{mode} contradicts networking.kubeProxyMode {networking.kubeProxyMode}: write it in one place"
         )
         place.error(("kubeProxy", "mode"), message)
+    _check_ipvs(spec, place)
+
+
+def _check_ipvs(spec: ClusterSpec, place: Place) -> None:
+    """The ipvs section, and whether the version still wants the mode (KEP-5495)."""
+    section = spec.kubeProxy.ipvs
+    path: Path = ("kubeProxy", "ipvs")
+    if section.scheduler and section.scheduler not in SCHEDULERS:
+        known = " ".join(SCHEDULERS)
+        hint = did_you_mean(section.scheduler, SCHEDULERS)
+        message = f'"{section.scheduler}" is no IPVS scheduler: write one of {known}{hint}'
+        place.error((*path, "scheduler"), message)
+    for index, text in enumerate(section.excludeCIDRs):
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            message = f'"{text}" is no range of addresses: write for example 10.96.5.0/24'
+            place.error((*path, "excludeCIDRs", index), message)
+    if spec.networking.kubeProxyMode == "ipvs" and spec.minor >= _IPVS_DEPRECATED_SINCE:
+        place.problems.note(
+            f"kubeProxyMode ipvs is deprecated since Kubernetes 1.{_IPVS_DEPRECATED_SINCE} (KEP-5495): nftables is "
+            "what upstream recommends"
+        )
 
 
 def _check_subnets(spec: ClusterSpec, place: Place) -> None:

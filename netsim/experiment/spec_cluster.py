@@ -272,6 +272,12 @@ class ClusterSpec(OutsideSpec):
             f"{self.networking.kubeProxyMode}.minSyncPeriod": self.proxy_section.min_sync_period_ns,
             f"{self.networking.kubeProxyMode}.syncPeriod": self.proxy_section.sync_period_ns,
         }
+        if self.networking.kubeProxyMode == "ipvs":
+            # Its own section, its own defaults (F:kp.ipvs.syncPeriod): no minimum, all compared every 30 s.
+            ipvs = self.kubeProxy.ipvs
+            flags["iptables.minSyncPeriod"] = flags["iptables.syncPeriod"] = None
+            flags["ipvs.minSyncPeriod"] = ipvs.min_sync_period_ns or 0
+            flags["ipvs.syncPeriod"] = ipvs.sync_period_ns or 30_000_000_000
         return {flag: value for flag, value in flags.items() if value is not None}
 
 

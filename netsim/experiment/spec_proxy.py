@@ -40,7 +40,7 @@ class NftablesConfig(SpecModel):
 
 
 class IpvsConfig(SpecModel):
-    """KubeProxyIPVSConfiguration; for the ipvs mode, which is not simulated yet."""
+    """KubeProxyIPVSConfiguration. 0 for a time-out leaves the kernel's; no scheduler is rr."""
 
     min_sync_period_ns: Duration | None = Field(None, alias="minSyncPeriod")
     sync_period_ns: PositiveDuration | None = Field(None, alias="syncPeriod")

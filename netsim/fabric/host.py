@@ -98,6 +98,7 @@ class HostNetworkPod(PodHost):
         self.address = node.address
         self.alive = node.alive
         self.env = {}
+        self.etc_hosts = node.etc_hosts
         self.resolv_conf = None
         self.ns = node.ns
         self.node = node

@@ -20,6 +20,7 @@ DNAT               -100  PREROUTING, OUTPUT: rewrite the destination
 filter                0  INPUT, FORWARD, OUTPUT
 SNAT                100  POSTROUTING, INPUT: rewrite the source
 confirm         INT_MAX  POSTROUTING, INPUT: put the entry into the table
+IPVS                     see `ipvs_hooks.py`; only where a node runs it
 =============  ========  ==========================================================================
 
 Base chains of nftables stand among these by their own priorities (`nft_hooks.py`).
@@ -82,6 +83,10 @@ class DropReason(Enum):
     LB_NO_LISTENER = "load balancer: no Service has this port"
     LB_NO_BACKEND = "load balancer: no healthy node"
     LB_SOURCE_RANGE = "load balancer: source not in loadBalancerSourceRanges"
+    IPVS_NO_REAL_SERVER = "ipvs: the virtual server has no real server to choose"
+    IPVS_NO_DEST = "ipvs: the connection's real server is gone"
+    IPVS_PORT_REUSED = "ipvs: a SYN on a reused port while conntrack holds the old connection"
+    IPVS_LOOPBACK = "ipvs: a loopback source cannot leave the host"
 
 
 class Stolen(Enum):
@@ -114,6 +119,7 @@ class Traversal:
         "ctstate",
         "hook",
         "in_device",
+        "ipvs",
         "now",
         "ns",
         "out_device",
@@ -132,6 +138,7 @@ class Traversal:
         self.ct: Any = None
         self.ctstate = UNTRACKED
         self.visited = 0
+        self.ipvs: Any = None  # the IPVS connection that has dealt with the packet (skb->ipvs_property)
         self.trace: list[Any] | None = [] if ns.journeys else None
 
     @property

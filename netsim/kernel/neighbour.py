@@ -193,13 +193,16 @@ class Neighbours:
             return
         entry = self._entries.get((device, message.sender_ip))
         mine = message.target_ip in self._ns.addresses
+        if mine and self._ns.sysctl.arp_ignore:
+            mine = self._ns.addresses[message.target_ip] is device
         if entry is None and mine and message.op == _REQUEST:
             entry = self._entries[device, message.sender_ip] = Neighbour(device, message.sender_ip)
         if entry is not None and entry.state is not State.PERMANENT:
             learn = entry.asked if message.op == _REQUEST else entry.answered
             learn(message.sender_mac, now)
         if mine and message.op == _REQUEST:
-            send_arp(device, _REPLY, message.sender_mac, message.sender_mac, message.sender_ip, now)
+            told = message.sender_mac
+            send_arp(device, _REPLY, told, told, message.sender_ip, now, message.target_ip)
 
     def forget(self, device: "Device", now: int) -> None:
         """The device is gone, and so is what waited for its neighbours."""
@@ -232,12 +235,15 @@ def announce(device: "Device", address: Address, now: int) -> None:
     device.transmit(packet, now)
 
 
-def send_arp(device: "Device", op: int, to: bytes, target_mac: bytes, target_ip: Address, now: int) -> None:
-    """Send an ARP frame from a device, in the name of its address."""
+def send_arp(
+    device: "Device", op: int, to: bytes, target_mac: bytes, target_ip: Address, now: int, own: Address = b""
+) -> None:
+    """Send an ARP frame from a device, in the name of its address or, in an answer, of the one that was asked for."""
     ns = device.ns
-    source = ns.source_for(target_ip)
+    source = ns.source_for(target_ip)  # who has no way to the asking host does not answer it either
     if source is None:
         return
+    source = own or source
     message = ArpMessage(op, device.mac, source, target_mac, target_ip)
     packet = arp_packet(message, to + device.mac, next(ns.uids))
     ns.sent += 1

@@ -17,6 +17,7 @@ from netsim.kernel.hooks import (
     INVALID,
     NEW,
     RELATED,
+    UNTRACKED,
     DropReason,
     HookFunction,
     Traversal,
@@ -64,6 +65,8 @@ def conntrack_in(t: Traversal) -> Verdict:
     ns, packet, now = t.ns, t.packet, t.now
     conntrack = ns.conntrack
     assert conntrack is not None
+    if t.ipvs is not None and t.ctstate is UNTRACKED:
+        return ACCEPT  # ip_vs_notrack
     half: Half | None = packet.ct
     if half is None:
         half = conntrack.lookup(packet.flow, now)

@@ -25,6 +25,7 @@ from netsim.wire.packet import Packet
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import Traversal
+    from netsim.kernel.ipvs import Ipvs
     from netsim.kernel.nft import Nftables
     from netsim.kernel.rule_engine import RuleEngine
     from netsim.kernel.sockets import Sockets
@@ -81,6 +82,7 @@ class Namespace:
     """
 
     __slots__ = (
+        "_own",
         "addresses",
         "conntrack",
         "copied",
@@ -93,6 +95,7 @@ class Namespace:
         "firsts",
         "generation",
         "hooks",
+        "ipvs",
         "journeys",
         "name",
         "nat_rules",
@@ -132,6 +135,7 @@ class Namespace:
         self.paths: dict[tuple[Address, Address, Address, Device, Device], Path] = {}
         self.firsts: dict[tuple[Address, Address, int, int, Device], First] = {}
         # A locally made packet starts its way; an error known at once is returned (`path.output`).
+        self._own: dict[tuple[Device, int], Address | None] = {}  # answers of `address_of`
         self.output: Callable[[Packet, int], Errno | None] = partial(path.output, self)
         self.hooks: list[tuple[HookFunction, ...]] = [()] * 5
         self.conntrack: Conntrack | None = None
@@ -140,6 +144,7 @@ class Namespace:
         # The engines whose rules packets may meet, and what answers for nat at each hook, in the order of asking.
         self.engines: tuple[RuleEngine, ...] = ()
         self.nat_rules: list[tuple[Callable[[Traversal], Target | None], ...]] = [()] * 5
+        self.ipvs: Ipvs | None = None
         self.cost = NO_COST
         self.sockets: Sockets = _sockets(self)
         self.generation = 1
@@ -171,6 +176,11 @@ class Namespace:
         self.addresses[address] = device
         self.changed()
 
+    def remove_address(self, address: Address) -> None:
+        """An address is not local any more."""
+        del self.addresses[address]
+        self.changed()
+
     def add_route(self, route: Route) -> None:
         """Insert or replace a route."""
         self.routes.add(route)
@@ -187,6 +197,7 @@ class Namespace:
         self.next_hops.clear()
         self.paths.clear()
         self.firsts.clear()
+        self._own.clear()
 
     # ------------------------------------------------------------------ questions
     def is_local(self, address: Address) -> bool:
@@ -211,10 +222,12 @@ class Namespace:
 
     def address_of(self, device: Device, family: int) -> Address | None:
         """A device's own address, or else the namespace's first one, of 4 or 16 bytes (inet_select_addr)."""
-        for address, owner in self.addresses.items():
-            if owner is device and len(address) == family:
-                return address
-        return next((a for a in self.addresses if len(a) == family), None)
+        key = device, family
+        if key not in self._own:
+            same = [(a, owner) for a, owner in self.addresses.items() if len(a) == family]
+            first = same[0][0] if same else None
+            self._own[key] = next((a for a, owner in same if owner is device), first)
+        return self._own[key]
 
     # ------------------------------------------------------------------ what sockets call
     def icmp_error(self, packet: Packet, type: int, code: int, now: int) -> None:

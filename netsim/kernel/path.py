@@ -16,7 +16,7 @@ routing, martian addresses (as with route_localnet=1, which kube-proxy sets).
 
 from typing import TYPE_CHECKING
 
-from netsim.kernel import firstpath, icmp
+from netsim.kernel import firstpath, icmp, ipvs_path
 from netsim.kernel.conntrack import Path
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.errno import Errno
@@ -199,7 +199,7 @@ def leave(t: Traversal) -> None:
     elif t.in_device is not None and t.ct is not None:
         if t.ctstate is ESTABLISHED:
             _remember(t, device, cost_ns)
-        elif t.ctstate is NEW:
+        elif t.ctstate is NEW and t.ipvs is None:
             _foresee(t, device, hop.macs)
             firstpath.remember(t, device, hop, cost_ns)
     device.transmit(packet, t.now + cost_ns)
@@ -237,6 +237,8 @@ def keep(t: Traversal, path: Path, cost_ns: int) -> None:
     path.cost_ns = cost_ns
     if engines:
         path.hits = counting(engines, t)
+    if t.ipvs is not None:
+        ipvs_path.attach(path, t, ipvs_path.OUTPUT)  # forwarded: an answer
 
 
 def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:

@@ -35,3 +35,5 @@ class Sysctl:
     neigh_mcast_solicit: int = 3
     neigh_ucast_solicit: int = 3
     neigh_unres_qlen_bytes: int = 212_992
+    # net.ipv4.conf.all.arp_ignore: 0 answers for any local address, 1 only for those of the device that was asked.
+    arp_ignore: int = 0

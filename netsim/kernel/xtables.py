@@ -108,7 +108,7 @@ class Xtables(RuleStore):
     def scratch(self) -> "Xtables":
         """The same rules with counters at zero and empty recent lists, for trying things out. Not to be changed."""
         twin = Xtables()
-        twin.tables = self.tables
+        twin.tables, twin.ipsets = self.tables, self.ipsets
         return twin
 
     # ------------------------------------------------------------------ text

@@ -24,6 +24,7 @@ from netsim.kernel.matches import (
     Source,
     SourcePort,
 )
+from netsim.kernel.matches_set import PhysdevIsIn, SetMatch
 from netsim.kernel.matches_stateful import Nfacct, RecentCheck, RecentSet, Statistic
 from netsim.kernel.reject import TCP_RESET, UNREACHABLE_CODES
 from netsim.kernel.targets import Accept, Dnat, Drop, Jump, Masquerade, Reject, Return, SetMark, Snat, Target
@@ -37,6 +38,11 @@ _WITH_PORTS: Final = (TCP, UDP, SCTP)
 _STATES: Final = ("NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED", "SNAT", "DNAT")
 _MULTIPORT_MAX: Final = 15  # XT_MULTI_PORTS
 _MAX_MARK: Final = 0xFFFF_FFFF
+# Matches whose options say all.
+_SILENT_MODULES: Final = (
+    "comment", "conntrack", "state", "mark", "addrtype", "statistic", "nfacct", "multiport", "set",
+    "physdev",
+)  # fmt: skip
 
 
 class RuleError(ValueError):
@@ -188,16 +194,7 @@ def _module(p: _Parser, option: str) -> None:
         p.recent["-m"] = name
     elif name in ("tcp", "udp", "sctp", "icmp"):
         p.add(Module(name))
-    elif name not in (
-        "comment",
-        "conntrack",
-        "state",
-        "mark",
-        "addrtype",
-        "statistic",
-        "nfacct",
-        "multiport",
-    ):
+    elif name not in _SILENT_MODULES:
         raise RuleError(f'couldn\'t load match "{name}"')
 
 
@@ -225,6 +222,14 @@ def _addrtype(p: _Parser, option: str) -> None:
     if kind != "LOCAL":
         raise RuleError(f'address type "{kind}" is not supported, only LOCAL')
     p.add(AddrType(option[2:5], p.negated))
+
+
+def _match_set(p: _Parser, option: str) -> None:
+    name = p.argument(option)
+    sides = tuple(p.argument(option).split(","))
+    if not set(sides) <= {"src", "dst"}:
+        raise RuleError(f'--match-set: "{",".join(sides)}" is not src or dst for each part')
+    p.add(SetMatch(name, sides, p.negated))
 
 
 def _mode(p: _Parser, option: str) -> None:
@@ -325,6 +330,8 @@ _OPTIONS: Final[Mapping[str, Callable[[_Parser, str], None]]] = {
     "--mark": lambda p, option: p.add(Mark(*_masked(p.argument(option)), p.negated)),
     "--src-type": _addrtype,
     "--dst-type": _addrtype,
+    "--match-set": _match_set,
+    "--physdev-is-in": lambda p, option: p.add(PhysdevIsIn(p.negated)),
     "--mode": _mode,
     "--probability": _probability,
     "--nfacct-name": lambda p, option: p.add(Nfacct(p.argument(option))),

@@ -9,6 +9,7 @@ Source: net/ipv4/netfilter/ip_tables.c of Linux 6.8; iptables-restore(8).
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from netsim.kernel.ipset import IpSet
 from netsim.kernel.rule_engine import RuleEngine
 from netsim.kernel.xtables_chain import Chain, Rule
 from netsim.kernel.xtables_counter import Counter
@@ -30,7 +31,7 @@ class XtablesError(ValueError):
 class RuleStore(RuleEngine):
     """The tables of one namespace. Every built-in chain is there from the start, empty, with policy ACCEPT."""
 
-    __slots__ = ("_counters", "_nfacct", "_recent")
+    __slots__ = ("_counters", "_nfacct", "_recent", "ipsets")
 
     tables: dict[str, dict[str, Chain]]
 
@@ -43,6 +44,7 @@ class RuleStore(RuleEngine):
         self._counters: dict[tuple[str, str], dict[int, Counter]] = {}
         self._recent = RecentLists()
         self._nfacct: dict[str, Counter] = {}
+        self.ipsets: dict[str, IpSet] = {}  # whoever changes a set calls `changed`
 
     # ------------------------------------------------------------------ counters and lists
     def counters(self, table: str, chain: str) -> list[Counter]:

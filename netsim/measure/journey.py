@@ -12,7 +12,7 @@ from netsim.wire.addr import ip_text
 from netsim.wire.describe import describe
 from netsim.wire.packet import ARP
 
-_REWRITES = ("dnat", "snat", "encapsulate", "decapsulate")
+_REWRITES = ("dnat", "snat", "ipvs", "encapsulate", "decapsulate")
 _MOVES = ("transmit", "receive")
 
 
