@@ -1,0 +1,84 @@
+"""kube-proxy's modes, as the referee needs them: rules from our dataplane, the real tool that loads them, and what the
+rules have counted. One class per mode.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+from proxylab import World, build
+from referee.namespaces import RealNamespace
+
+from netsim.kernel.netns import Namespace
+
+_COUNTED = re.compile(r"^\[(\d+):\d+\] -A (\S+) .*-j (DROP|REJECT|ACCEPT)\b", re.MULTILINE)
+
+
+class Backend(Protocol):
+    """What is asked of a mode."""
+
+    name: str
+
+    def program(self, case: dict[str, Any], ns: Namespace) -> World:
+        """Let our dataplane write the rules of a case into a simulated namespace."""
+
+    def load(self, real: RealNamespace, simulated: Namespace) -> None:
+        """Give a simulated namespace's rules to the real tool."""
+
+    def counts(self, ns: RealNamespace | Namespace) -> Counter[str] | None:
+        """How often the filter rules have dropped, rejected, and accepted in KUBE-NODEPORTS; None if they don't
+        count."""
+
+    def forget_clients(self, ns: RealNamespace) -> None:
+        """Empty what session affinity remembers."""
+
+
+class Iptables:
+    """iptables, or ip6tables for family 6."""
+
+    name = "iptables"
+
+    def __init__(self, family: int) -> None:
+        self.tool = "iptables" if family == 4 else "ip6tables"
+
+    def program(self, case: dict[str, Any], ns: Namespace) -> World:
+        """See `Backend`."""
+        return build(case, onto=ns)
+
+    def load(self, real: RealNamespace, simulated: Namespace) -> None:
+        """By `iptables-restore`, in the format of `iptables-save`."""
+        assert simulated.xtables is not None
+        self.restore(real, simulated.xtables.save(tool=True))
+
+    def restore(self, ns: RealNamespace, text: str) -> None:
+        """`iptables-restore`."""
+        ns.run(f"{self.tool}-restore", stdin=text)
+
+    def save(self, ns: RealNamespace) -> str:
+        """What `iptables-save` prints, without its remarks."""
+        lines = ns.run(f"{self.tool}-save").splitlines(keepends=True)
+        return "".join(line for line in lines if not line.startswith("#"))
+
+    def counts(self, ns: RealNamespace | Namespace) -> Counter[str]:
+        """See `Backend`."""
+        if isinstance(ns, RealNamespace):
+            text = ns.run(f"{self.tool}-save", "-c", "-t", "filter")
+        else:
+            assert ns.xtables is not None
+            text = ns.xtables.save(counters=True, tool=True)
+        found: Counter[str] = Counter()
+        for packets, chain, target in _COUNTED.findall(text):
+            if target != "ACCEPT" or chain == "KUBE-NODEPORTS":
+                found[target] += int(packets)
+        return found
+
+    def forget_clients(self, ns: RealNamespace) -> None:
+        """Write "/" into every list of xt_recent."""
+        with ns.entered():
+            for path in sorted(Path("/proc/thread-self/net/xt_recent").iterdir()):
+                path.write_text("/\n", encoding="ascii")
+
+
+BACKENDS: dict[str, Callable[[int], Backend]] = {"iptables": Iptables}

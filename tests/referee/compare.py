@@ -1,0 +1,101 @@
+"""The referee: tries the same connections on both sides and compares what was seen, with each other and with what
+upstream's tests expect.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from proxylab import node_view
+from referee.plan import NODE, Plan, Request
+from referee.seen import Seen, judged
+
+_ROUNDS = 3  # connections per endpoint to be seen, at least
+_ATTEMPTS = 150  # with four endpoints, one in 10^18 runs misses one by chance
+
+
+class Side(Protocol):
+    """The real or the simulated node."""
+
+    def send(self, request: Request, counted: bool = False) -> Seen:
+        """Try one connection."""
+
+    def forget_clients(self) -> None:
+        """Session affinity begins anew."""
+
+
+def explore(side: Side, case: dict[str, Any], flow: dict[str, Any]) -> frozenset[Seen]:
+    """All that becomes of a flow: one connection, or where an endpoint is drawn as many as it takes to see each of those
+    that are expected. Session affinity is forgotten in between, as the rows assume."""
+    expected = flow["expect"]["output"]
+    request = Request.of(flow)
+    if not isinstance(expected, list):
+        return frozenset({side.send(request, counted=True)})
+    found: set[Seen] = set()
+    for attempt in range(_ATTEMPTS):
+        if attempt >= _ROUNDS * len(expected) and {seen.destination for seen in found} >= set(expected):
+            break
+        if "sessionAffinity" in case["features"]:
+            side.forget_clients()
+        found.add(side.send(request))
+    return frozenset(found)
+
+
+def in_words(found: frozenset[Seen], flow: dict[str, Any]) -> tuple[str | list[str], bool]:
+    """In the words of the cases. Of a pod that may meet itself only that meeting is masqueraded, and a row says so."""
+    outputs, masqueraded = zip(*(judged(seen, flow) for seen in found), strict=True)
+    if isinstance(flow["expect"]["output"], list):
+        order = flow["expect"]["output"]
+        return sorted(set(outputs), key=lambda o: (o not in order, order.index(o) if o in order else o)), any(masqueraded)
+    return outputs[0], any(masqueraded)
+
+
+def inexpressible(case: dict[str, Any], flow: dict[str, Any], plan: Plan) -> str:
+    """Why what upstream expects of a flow cannot be had from a node, or "". Both sides have to agree all the same.
+
+    The tracer of upstream's tests leads every packet through KUBE-EXTERNAL-SERVICES. OUTPUT does not lead there: what
+    the node itself sends to an address elsewhere goes out, whoever would be refused there."""
+    away = plan.place(flow["sourceIP"]) == NODE and plan.place(flow["destIP"]) != NODE
+    cluster_ips = {o["spec"].get("clusterIP") for o in case["objects"] if o["kind"] == "Service"}
+    if away and flow["destIP"] not in cluster_ips and flow["expect"]["output"] in ("REJECT", "DROP"):
+        return "OUTPUT does not lead to KUBE-EXTERNAL-SERVICES"
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What the referee found of one flow."""
+
+    flow: dict[str, Any]
+    real: frozenset[Seen]
+    simulated: frozenset[Seen]
+    without_expectation: str
+
+    @property
+    def problems(self) -> list[str]:
+        """Where the sides differ from each other or from the expectation."""
+        found = []
+        if self.real != self.simulated:
+            found.append("the simulator and the real kernel disagree")
+        expected = self.flow["expect"]["output"], self.flow["expect"]["masq"]
+        if not self.without_expectation and in_words(self.real, self.flow) != expected:
+            found.append(f"upstream expects {expected}")
+        return found
+
+    def __str__(self) -> str:
+        lines = [f"{self.flow['name']}: {'; '.join(self.problems) or 'agreed'}"]
+        lines += [f"    real:      {seen}" for seen in sorted(self.real, key=str)]
+        lines += [f"    simulated: {seen}" for seen in sorted(self.simulated, key=str)]
+        return "\n".join(lines)
+
+
+def rule(real: Side, simulated: Side, case: dict[str, Any], plan: Plan) -> list[Ruling]:
+    """All flows of a case."""
+    return [
+        Ruling(
+            flow,
+            explore(real, case, flow),
+            explore(simulated, case, flow),
+            inexpressible(case, flow, plan),
+        )
+        for flow in case["flows"]
+    ]
