@@ -172,7 +172,7 @@ class _Maker:
         return f"{self.text} has no {'local ' if self.usable else ''}endpoints"
 
     def _refusal(self) -> Target:
-        return DROP if self.usable else Reject()
+        return DROP if self.usable else Reject(ipv6=len(self.port.cluster_ip) == 16)
 
     def _add(self, entry: Entry, matches: tuple[Match, ...], target: Target) -> None:
         self.entries[entry].append(Rule(matches, target))

@@ -79,7 +79,8 @@ def _complete(node: Node | None, ways: dict[Leaf | None, Onward]) -> bool:
 
 def remember(t: "Traversal", device: "Device", hop: "NextHop", cost_ns: int) -> None:
     """A first packet has passed, and the paths of those to come are known: keep what was done."""
-    ns, entry, xtables, in_device = t.ns, t.ct.entry, t.ns.xtables, t.in_device
+    ns, entry, in_device = t.ns, t.ct.entry, t.in_device
+    xtables = ns.iptables_for(t.packet.flow.src)
     if (
         in_device is None
         or entry.nat & SRC_NAT

@@ -33,8 +33,8 @@ def enable_netfilter(ns: "Namespace") -> None:
 
     To be called before the namespace's devices are connected: `fastpath.receiver` looks whether there is conntrack."""
     ns.conntrack = Conntrack(ns.sysctl)
-    ns.xtables = Xtables()
-    ns.xtables.changed = ns.changed
+    ns.xtables, ns.ip6tables = Xtables(), Xtables(ipv6=True)
+    ns.xtables.changed = ns.ip6tables.changed = ns.changed
     ns.hooks = [
         (conntrack_in, nat_destination),  # PREROUTING
         (filter_table, nat_source, confirm),  # INPUT
@@ -175,14 +175,16 @@ def _rewrite(t: Traversal, flow: Flow, kind: str) -> None:
 
 
 def _nat_rules(t: Traversal) -> Target | None:
-    assert t.ns.xtables is not None
-    return t.ns.xtables.nat(t)
+    xtables = t.ns.iptables_for(t.packet.flow.src)
+    assert xtables is not None
+    return xtables.nat(t)
 
 
 def filter_table(t: Traversal) -> Verdict:
     """INPUT, FORWARD, OUTPUT: the filter table."""
-    assert t.ns.xtables is not None
-    return t.ns.xtables.filter(t)
+    xtables = t.ns.iptables_for(t.packet.flow.src)
+    assert xtables is not None
+    return xtables.filter(t)
 
 
 def confirm(t: Traversal) -> Verdict:

@@ -20,7 +20,8 @@ from netsim.kernel.journey import Dropped, Step
 from netsim.kernel.neighbour import Neighbours, NextHop
 from netsim.kernel.routing import Route, Routes
 from netsim.kernel.sysctl import Sysctl
-from netsim.wire.addr import Address, Prefix
+from netsim.wire import ndp
+from netsim.wire.addr import Address, Prefix, ip
 from netsim.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from netsim.kernel.xtables import Xtables
 
 _LOOPBACK_FIRST_BYTE = 127  # 127.0.0.0/8
+LOOPBACK_V6 = ip("::1")
+LINK_LOCAL_NET = Prefix(ip("fe80::"), 64)
 
 Transmit = Callable[[Packet, int], None]
 
@@ -87,6 +90,7 @@ class Namespace:
         "firsts",
         "generation",
         "hooks",
+        "ip6tables",
         "journeys",
         "name",
         "neighbours",
@@ -127,7 +131,8 @@ class Namespace:
         self.output: Callable[[Packet, int], Errno | None] = partial(path.output, self)
         self.hooks: list[tuple[HookFunction, ...]] = [()] * 5
         self.conntrack: Conntrack | None = None
-        self.xtables: Xtables | None = None
+        self.xtables: Xtables | None = None  # iptables; those of IPv6 are a set of their own
+        self.ip6tables: Xtables | None = None
         self.cost = NO_COST
         self.sockets: Sockets = _sockets(self)
         self.generation = 1
@@ -175,7 +180,18 @@ class Namespace:
         self.paths.clear()
         self.firsts.clear()
 
+    def start_ipv6(self, device: Device) -> None:
+        """IPv6 begins on a device: ::1 on the loopback device, a link-local address and its network on any other."""
+        if LOOPBACK_V6 not in self.addresses:
+            self.add_address(LOOPBACK_V6, self.devices.get("lo"))
+        self.add_address(ndp.link_local(device.mac), device)
+        self.add_route(Route(LINK_LOCAL_NET, device, protocol="kernel"))
+
     # ------------------------------------------------------------------ questions
+    def iptables_for(self, address: Address) -> "Xtables | None":
+        """The rules of an address's family: those of iptables or of ip6tables."""
+        return self.xtables if len(address) == 4 else self.ip6tables
+
     def is_local(self, address: Address) -> bool:
         """Whether an address is this namespace's own."""
         return address in self.addresses or (address[0] == _LOOPBACK_FIRST_BYTE and len(address) == 4)
@@ -197,11 +213,15 @@ class Namespace:
         return route.device.mtu
 
     def address_of(self, device: Device, family: int) -> Address | None:
-        """A device's own address, or else the namespace's first one, of 4 or 16 bytes (inet_select_addr)."""
+        """A device's own address, or else the namespace's first one, of 4 or 16 bytes (inet_select_addr); of global
+        scope, since those of a link mean nothing elsewhere."""
+        first = None
         for address, owner in self.addresses.items():
-            if owner is device and len(address) == family:
-                return address
-        return next((a for a in self.addresses if len(a) == family), None)
+            if len(address) == family and not (family == 16 and is_scoped(address)):
+                if owner is device:
+                    return address
+                first = first or address
+        return first
 
     # ------------------------------------------------------------------ what sockets call
     def icmp_error(self, packet: Packet, type: int, code: int, now: int) -> None:
@@ -242,6 +262,11 @@ class Namespace:
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name}>"
+
+
+def is_scoped(address: Address) -> bool:
+    """Whether an IPv6 address counts on its host or link only: ::1 and fe80::/10 (RFC 4291, 2.4)."""
+    return address == LOOPBACK_V6 or (address[0] == 0xFE and address[1] & 0xC0 == 0x80)
 
 
 class Cost:

@@ -16,15 +16,15 @@ routing, martian addresses (as with route_localnet=1, which kube-proxy sets).
 
 from typing import TYPE_CHECKING
 
-from netsim.kernel import firstpath, icmp
+from netsim.kernel import arp, firstpath, icmp, ndisc
 from netsim.kernel.conntrack import Path
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.errno import Errno
 from netsim.kernel.hooks import ESTABLISHED, NEW, STOLEN, DropReason, Hook, Traversal
-from netsim.kernel.neighbour import NextHop
+from netsim.kernel.neighbour import NextHop, protocol_name
 from netsim.kernel.routing import Route, RouteKind
-from netsim.wire import parse
-from netsim.wire.packet import ICMP, TCP, UDP, ArpMessage, Packet, RawBody
+from netsim.wire import ndp, parse
+from netsim.wire.packet import ICMP, ICMPV6, TCP, UDP, ArpMessage, Packet, RawBody
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
@@ -44,7 +44,11 @@ def receive(device: "Device", packet: Packet, now: int) -> None:
     body = packet.body
     if type(body) is ArpMessage:
         ns.delivered += 1
-        ns.neighbours.received(device, body, now)
+        arp.received(device, body, now)
+        return
+    if packet.flow.proto == ICMPV6 and ndp.is_discovery(packet.flow):
+        ns.delivered += 1
+        ndisc.received(device, packet, now)
         return
     t = Traversal(ns, packet, device, now)
     if not run(t, Hook.PREROUTING):
@@ -156,7 +160,9 @@ def _unroutable(t: Traversal, hook: Hook, route: Route | None) -> None:
     else:
         reason = DropReason.IP_NO_ROUTE if route is None else DropReason.IP_UNREACHABLE
         if hook is Hook.FORWARD:
-            ns.icmp_error(packet, icmp.UNREACHABLE, icmp.NET if route is None else icmp.HOST, now)
+            # IPv6 says "no route" of an unreachable one too (ip6_pkt_discard in net/ipv6/route.c).
+            code = icmp.NET if route is None or len(packet.flow.dst) == 16 else icmp.HOST
+            ns.icmp_error(packet, icmp.UNREACHABLE, code, now)
     ns.drop(packet, hook, reason, now, t.in_device)
 
 
@@ -200,7 +206,7 @@ def _resolve(t: Traversal, device: "Device") -> NextHop | None:
     mac = ns.neighbours.mac_of(device, gateway, packet, t.now)
     if mac is None:
         if ns.journeys:
-            ns.tell(packet, t.now, "neighbour", "waits for ARP", device.name)
+            ns.tell(packet, t.now, "neighbour", f"waits for {protocol_name(gateway)}", device.name)
         return None
     hop = ns.next_hops[destination] = NextHop(device, mac + device.mac)
     return hop
@@ -208,7 +214,7 @@ def _resolve(t: Traversal, device: "Device") -> NextHop | None:
 
 def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
     """Established: netfilter will say the same of the next packet, so keep the answer."""
-    half, xtables = t.ct, t.ns.xtables
+    half, xtables = t.ct, t.ns.iptables_for(t.packet.flow.src)
     if half.path is not None:
         half.path.settle()
     if half.entry.state == TcpState.ESTABLISHED and not half.entry.assured:
@@ -245,8 +251,9 @@ def _way(
     key = (src, dst, in_device, out_device)
     path = ns.paths.get(key)
     if path is None:
-        assert ns.xtables is not None
-        hits = ns.xtables.foreseen(src, dst, in_device, out_device)
+        xtables = ns.iptables_for(src)
+        assert xtables is not None
+        hits = xtables.foreseen(src, dst, in_device, out_device)
         if hits is None:
             return None
         path = ns.paths[key] = Path(ns.generation, in_device, out_device, macs)
@@ -261,7 +268,7 @@ def deliver(t: Traversal) -> None:
     if ns.journeys:
         ns.tell(packet, now, "deliver", repr(packet.body))
     protocol = packet.flow.proto
-    if type(packet.body) is RawBody and protocol in (TCP, UDP, ICMP):
+    if type(packet.body) is RawBody and protocol in (TCP, UDP, ICMP, ICMPV6):
         # A user's own packet: understand it now, or drop it as Linux does.
         understood = parse.transport(packet)
         if understood is None:
@@ -270,7 +277,7 @@ def deliver(t: Traversal) -> None:
         packet.body = understood
     if protocol in (TCP, UDP):
         reason = ns.sockets.deliver(packet, now)
-    elif protocol == ICMP:
+    elif protocol in (ICMP, ICMPV6):
         reason = icmp.deliver(ns, packet, now)
     else:
         reason = DropReason.IP_UNKNOWN_PROTOCOL

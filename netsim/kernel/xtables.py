@@ -1,4 +1,4 @@
-"""iptables in one network namespace: what its tables say about packets.
+"""iptables (or ip6tables: a second set of tables) in one network namespace: what its tables say about packets.
 
 Called by the hook functions of `netfilter.py` (`nat`, `filter`), by dataplanes and CNI plug-ins (`commit`,
 `ensure_rule`, `restore`, see `xtables_store.py`) and by whoever prints rules (`save`).
@@ -54,8 +54,8 @@ class Xtables(RuleStore):
         "pure",
     )
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, ipv6: bool = False) -> None:
+        super().__init__(ipv6)
         # The traversal being evaluated, and the ends of its walks so far.
         self._traversal: Traversal | None = None
         self._ends: list[Leaf] = []
@@ -275,7 +275,7 @@ class Xtables(RuleStore):
 
     def scratch(self) -> "Xtables":
         """The same rules with counters at zero and empty recent lists, for trying things out. Not to be changed."""
-        twin = Xtables()
+        twin = Xtables(self.ipv6)
         twin.tables = self.tables
         return twin
 

@@ -32,13 +32,15 @@ def _nobody() -> None:
 
 
 class RuleStore:
-    """The tables of one namespace. Every built-in chain is there from the start, empty, with policy ACCEPT.
+    """The tables of one namespace for one family. Every built-in chain is there from the start, empty, with policy
+    ACCEPT.
 
-    `changed` is called after every change of rules."""
+    `changed` is called after every change of rules; `ipv6`: these are the tables of ip6tables."""
 
-    __slots__ = ("_counters", "_memo", "_nfacct", "_recent", "changed", "tables")
+    __slots__ = ("_counters", "_memo", "_nfacct", "_recent", "changed", "ipv6", "tables")
 
-    def __init__(self) -> None:
+    def __init__(self, ipv6: bool = False) -> None:
+        self.ipv6 = ipv6
         self.tables: dict[str, dict[str, Chain]] = {
             table: {name: Chain(name, policy="ACCEPT") for name in chains}
             for table, chains in BUILTIN.items()
