@@ -35,10 +35,11 @@ DATAPLANES = ("iptables",)  # the backends that exist; cases of others are not c
 
 
 class ScratchNode:
-    """A namespace as far as rules see it."""
+    """A namespace as far as rules see it, of one address family."""
 
     def __init__(self, view: NodeView) -> None:
-        self.xtables: Xtables | None = Xtables()
+        self.xtables: Xtables | None = Xtables(view.is_ipv6)
+        self.ip6tables = self.xtables
         self.random = Random(1)
         self.view = view
 

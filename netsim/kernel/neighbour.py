@@ -129,7 +129,9 @@ class Neighbour:
             packet.macs = mac + self.device.mac
             self.use(now)
             if self.device.ns.journeys:
-                self.device.ns.tell(packet, now, "transmit", f"after {protocol_name(self.address)}", self.device.name)
+                self.device.ns.tell(
+                    packet, now, "transmit", f"after {protocol_name(self.address)}", self.device.name
+                )
             self.device.transmit(packet, now)
 
     def use(self, now: int) -> None:

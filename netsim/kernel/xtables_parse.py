@@ -96,9 +96,10 @@ class _Parser:
             return
         name = options.get("--name", "DEFAULT")
         if "--set" in options:
-            self.add(RecentSet(name))
+            self.add(RecentSet(name, self.ipv6))
         elif "--rcheck" in options and "--seconds" in options:
-            self.add(RecentCheck(name, number(options["--seconds"], 1, 2**31), "--reap" in options))
+            seconds = number(options["--seconds"], 1, 2**31)
+            self.add(RecentCheck(name, seconds, "--reap" in options, self.ipv6))
         else:
             raise RuleError("recent: needs --set, or --rcheck with --seconds")
 

@@ -12,6 +12,7 @@ from proxylab import World, build
 from referee.namespaces import RealNamespace
 
 from netsim.kernel.netns import Namespace
+from netsim.kernel.xtables import Xtables
 
 _COUNTED = re.compile(r"^\[(\d+):\d+\] -A (\S+) .*-j (DROP|REJECT|ACCEPT)\b", re.MULTILINE)
 
@@ -41,6 +42,7 @@ class Iptables:
     name = "iptables"
 
     def __init__(self, family: int) -> None:
+        self.family = family
         self.tool = "iptables" if family == 4 else "ip6tables"
 
     def program(self, case: dict[str, Any], ns: Namespace) -> World:
@@ -49,8 +51,13 @@ class Iptables:
 
     def load(self, real: RealNamespace, simulated: Namespace) -> None:
         """By `iptables-restore`, in the format of `iptables-save`."""
-        assert simulated.xtables is not None
-        self.restore(real, simulated.xtables.save(tool=True))
+        self.restore(real, self.tables(simulated).save(tool=True))
+
+    def tables(self, ns: Namespace) -> Xtables:
+        """A simulated namespace's rules of the family."""
+        found = ns.xtables if self.family == 4 else ns.ip6tables
+        assert found is not None
+        return found
 
     def restore(self, ns: RealNamespace, text: str) -> None:
         """`iptables-restore`."""
@@ -66,8 +73,7 @@ class Iptables:
         if isinstance(ns, RealNamespace):
             text = ns.run(f"{self.tool}-save", "-c", "-t", "filter")
         else:
-            assert ns.xtables is not None
-            text = ns.xtables.save(counters=True, tool=True)
+            text = self.tables(ns).save(counters=True, tool=True)
         found: Counter[str] = Counter()
         for packets, chain, target in _COUNTED.findall(text):
             if target != "ACCEPT" or chain == "KUBE-NODEPORTS":

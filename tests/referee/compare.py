@@ -5,7 +5,6 @@ upstream's tests expect.
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from proxylab import node_view
 from referee.plan import NODE, Plan, Request
 from referee.seen import Seen, judged
 
@@ -45,7 +44,9 @@ def in_words(found: frozenset[Seen], flow: dict[str, Any]) -> tuple[str | list[s
     outputs, masqueraded = zip(*(judged(seen, flow) for seen in found), strict=True)
     if isinstance(flow["expect"]["output"], list):
         order = flow["expect"]["output"]
-        return sorted(set(outputs), key=lambda o: (o not in order, order.index(o) if o in order else o)), any(masqueraded)
+        return sorted(set(outputs), key=lambda o: (o not in order, order.index(o) if o in order else o)), any(
+            masqueraded
+        )
     return outputs[0], any(masqueraded)
 
 

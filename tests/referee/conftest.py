@@ -3,7 +3,7 @@
 Every case of tests/conformance/cases/kube_proxy (or of `--cases DIR`) is replayed with real packets: the rules that our
 dataplane renders are loaded by the real `iptables-restore` or `nft` into a node that is a network namespace, and each
 flow is tried from a pod, from the node or from outside. Who answered, as whom the client was seen, and who refused how
-must be the same as in the simulator, and what upstream expects.
+must be the same as in the simulator, and what upstream expects. Cases of IPv4 are replayed in IPv6 too (`mapped.py`).
 
 `plan.py` draws the network, `real.py` and `simulated.py` are its two sides, `compare.py` compares, `table.py` prints the
 agreements at the end of the run. Needs root, network namespaces, and iptables, nftables, iproute2 and conntrack of
@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from referee.backends import BACKENDS
+from referee.mapped import twin
 from referee.namespaces import missing
 
 
@@ -50,4 +51,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         path = Path(metafunc.config.getoption("--cases")) / "kube_proxy" / "cases.json"
         cases: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         known = [case for case in cases if case["proxier"]["backend"] in BACKENDS]
+        known += [twin(case) for case in known if case["proxier"]["ipFamily"] == "IPv4"]
         metafunc.parametrize("case", [pytest.param(case, id=case["id"]) for case in known])

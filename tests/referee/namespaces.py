@@ -35,7 +35,10 @@ def missing() -> str:
         return "not root"
     try:
         with RealNamespace("try") as ns:
-            ns.run("iptables-restore", stdin="*nat\n-A OUTPUT -m statistic --mode random --probability 0.5\nCOMMIT\n")
+            ns.run(
+                "iptables-restore",
+                stdin="*nat\n-A OUTPUT -m statistic --mode random --probability 0.5\nCOMMIT\n",
+            )
     except (OSError, subprocess.CalledProcessError) as error:
         return f"no network namespaces or no iptables in this kernel: {getattr(error, 'stderr', '') or error}"
     return ""

@@ -35,7 +35,10 @@ class Device:
 
 
 # Addresses for benchmarks: RFC 2544, RFC 5180.
-DEVICES = {PODS: Device("pod0", "198.18.0.1", "2001:2::1"), OUTSIDE: Device("eth0", "198.18.0.2", "2001:2::2")}
+DEVICES = {
+    PODS: Device("pod0", "198.18.0.1", "2001:2::1"),
+    OUTSIDE: Device("eth0", "198.18.0.2", "2001:2::2"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,18 @@ _ANSWER_MS = 5000  # something has arrived, so the rest is a matter of a slow ma
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a RST, no TIME_WAIT
 _GATEWAY = {4: "169.254.0.1", 6: "fe80::1"}
 _ANY = {4: "0.0.0.0/0", 6: "::/0"}
-_MACS = {"pod0": "02:00:00:00:01:01", "eth0": "02:00:00:00:02:01", PODS: "02:00:00:00:01:02", OUTSIDE: "02:00:00:00:02:02"}
-_EVERYWHERE_V4 = {"all__rp_filter": 0, "default__rp_filter": 0, "all__send_redirects": 0, "default__send_redirects": 0}
+_MACS = {
+    "pod0": "02:00:00:00:01:01",
+    "eth0": "02:00:00:00:02:01",
+    PODS: "02:00:00:00:01:02",
+    OUTSIDE: "02:00:00:00:02:02",
+}
+_EVERYWHERE_V4 = {
+    "all__rp_filter": 0,
+    "default__rp_filter": 0,
+    "all__send_redirects": 0,
+    "default__send_redirects": 0,
+}
 _EVERYWHERE_V6 = {"default__accept_dad": 0, "default__router_solicitations": 0, "all__disable_ipv6": 0}
 
 
@@ -52,6 +62,8 @@ class RealNode:
             v6 = {f"ipv6__conf__{key}": value for key, value in _EVERYWHERE_V6.items()}
             ns.sysctl(**v4, **v6)
         node = self.ns[NODE]
+        # ICMP errors are not rationed, as in the simulator.
+        node.sysctl(ipv4__icmp_ratelimit=0, ipv6__icmp__ratelimit=0)
         node.sysctl(ipv4__ip_forward=1, ipv4__conf__all__route_localnet=int(self.plan.localnet))
         for role, device in DEVICES.items():
             self._cable(device.name, role)
@@ -68,19 +80,21 @@ class RealNode:
         """A veth pair between the node's device and `up0` of another place, where every address is local."""
         node, other, family = self.ns[NODE], self.ns[role], self.plan.family
         gateway, mine, theirs = _GATEWAY[family], _MACS[device], _MACS[role]
-        node.ip(family, 
+        node.ip(
+            family,
             "link set lo up",
             f"link add {device} address {mine} type veth peer name up0 address {theirs} netns {other.name}",
             f"link set {device} up",
             f"neigh add {gateway} lladdr {theirs} dev {device} nud permanent",
         )
-        other.ip(family, 
+        other.ip(
+            family,
             "link set lo up",
             "link set up0 up",
             f"neigh add {gateway} lladdr {mine} dev up0 nud permanent",
             f"route add default via {gateway} dev up0 onlink",
             f"route add local {_ANY[family]} dev lo table 100",
-            f"rule add iif up0 lookup 100",
+            "rule add iif up0 lookup 100",
         )
 
     def _place(self, role: str) -> Place:
@@ -117,7 +131,9 @@ class RealNode:
         waiter = select.poll()
         waiter.register(client, select.POLLOUT)
         if not waiter.poll(SILENCE_MS):
-            return self._nothing()
+            # A socket that is busy connecting takes note of an ICMP error only at its next try, a second later.
+            told = self._refusal(place)
+            return Seen(REFUSED, refusal=told) if told else self._nothing()
         if client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             return Seen(REFUSED, refusal=self._refusal(place))
         found = self._ready("TCP", _ANSWER_MS)
@@ -136,7 +152,9 @@ class RealNode:
     def _datagram(self, place: Place, client: socket.socket, request: Request) -> Seen:
         """UDP; and SCTP's INIT through a raw socket, since not every kernel has SCTP."""
         client.connect((request.destination, request.port if request.protocol == "UDP" else 0))
-        with suppress(PermissionError):  # what OUTPUT drops is told to the sender; the ICMP error comes besides
+        with suppress(
+            PermissionError
+        ):  # what OUTPUT drops is told to the sender; the ICMP error comes besides
             client.send(b"hello" if request.protocol == "UDP" else sctp.init(request.port))
         found = self._ready(request.protocol, SILENCE_MS, client)
         if found is None:
@@ -174,7 +192,7 @@ class RealNode:
 
     def _refusal(self, place: Place) -> str:
         """What the client was told. What the node tells itself comes from itself: that is left out."""
-        told = next(filter(None, map(refusal, place.heard())), "no packet says so")
+        told = next(filter(None, map(refusal, place.heard())), "")
         return told.split(", by ")[0] if place.name == NODE else told
 
     def _nothing(self) -> Seen:

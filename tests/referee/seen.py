@@ -28,7 +28,9 @@ class Seen:
 
 def counting(seen: Seen, before: Counter[str] | None, after: Counter[str] | None) -> Seen:
     """With what the filter table's counters say."""
-    return seen if before is None or after is None else replace(seen, verdict=" ".join(sorted(after - before)))
+    return (
+        seen if before is None or after is None else replace(seen, verdict=" ".join(sorted(after - before)))
+    )
 
 
 def endpoint(address: str, port: int) -> str:

@@ -9,11 +9,20 @@ from netlab import Clock, Inbox, Port, namespace, tcp, udp
 from referee import sctp
 from referee.backends import Backend
 from referee.plan import DEVICES, NODE, OUTSIDE, PODS, Plan, Request
-from referee.seen import ANSWERED, REFUSED, SILENCE, UNREACHABLE_TYPES, Seen, counting, endpoint, refusal, unreachable
+from referee.seen import (
+    ANSWERED,
+    REFUSED,
+    SILENCE,
+    UNREACHABLE_TYPES,
+    Seen,
+    counting,
+    endpoint,
+    refusal,
+    unreachable,
+)
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 
-from netsim.kernel.netns import Namespace
 from netsim.kernel.routing import Route
 from netsim.wire.addr import Prefix, ip, ip_text
 from netsim.wire.packet import SCTP, Flow, Packet
@@ -68,7 +77,9 @@ class SimulatedNode:
         ends = request.source, next(self._sports), request.destination, request.port
         if request.protocol == "TCP":
             return tcp(*ends, "S")
-        return udp(*ends) if request.protocol == "UDP" else self._sctp(ends[0], ends[2], sctp.init(request.port))
+        return (
+            udp(*ends) if request.protocol == "UDP" else self._sctp(ends[0], ends[2], sctp.init(request.port))
+        )
 
     def _answer(self, request: Request, packet: Packet) -> Packet:
         flow = packet.flow
@@ -81,7 +92,9 @@ class SimulatedNode:
         return self._sctp(ends[0], ends[2], sctp.answer(message)[1])
 
     def _sctp(self, src: str, dst: str, message: bytes) -> Packet:
-        header = IP(src=src, dst=dst, proto=SCTP) if self.plan.family == 4 else IPv6(src=src, dst=dst, nh=SCTP)
+        header = (
+            IP(src=src, dst=dst, proto=SCTP) if self.plan.family == 4 else IPv6(src=src, dst=dst, nh=SCTP)
+        )
         return parse(bytes(header / message))
 
     def _start(self, place: str, packet: Packet) -> None:

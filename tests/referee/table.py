@@ -34,4 +34,4 @@ def write(terminal: pytest.TerminalReporter) -> None:
     terminal.section("agreements of the simulator with the real kernel")
     for row in [_HEAD, *found]:
         mode, feature, *numbers = map(str, row)
-        terminal.write_line(f"{mode:<10} {feature:<44}" + "".join(f"{number:>15}" for number in numbers))
+        terminal.write_line(f"{mode:<15} {feature:<29}" + "".join(f"{number:>15}" for number in numbers))

@@ -19,7 +19,7 @@ def test_case(case, record_property):
     with RealNode(drawn, backend) as real:
         backend.load(real.ns[NODE], simulated.ns)
         rulings = rule(real, simulated, case, drawn)
-    record_property(PROPERTY, _rows(mode, case["features"], rulings))
+    record_property(PROPERTY, _rows(f"{mode}, IPv{drawn.family}", case["features"], rulings))
     problems = [str(ruling) for ruling in rulings if ruling.problems]
     assert not problems, "\n".join(problems)
 
