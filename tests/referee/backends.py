@@ -5,6 +5,7 @@ rules have counted. One class per mode.
 import re
 from collections import Counter
 from collections.abc import Callable
+from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from netsim.kernel.netns import Namespace
 from netsim.kernel.xtables import Xtables
 
 _COUNTED = re.compile(r"^\[(\d+):\d+\] -A (\S+) .*-j (DROP|REJECT|ACCEPT)\b", re.MULTILINE)
+
+_POLICY_COUNT = re.compile(r"(?<= )\[\d+:\d+\]$", re.MULTILINE)
 
 
 class Backend(Protocol):
@@ -27,6 +30,9 @@ class Backend(Protocol):
 
     def load(self, real: RealNamespace, simulated: Namespace) -> None:
         """Give a simulated namespace's rules to the real tool."""
+
+    def compare(self, real: RealNamespace, simulated: Namespace) -> None:
+        """Fail where the tool lists other rules than we do."""
 
     def counts(self, ns: RealNamespace | Namespace) -> Counter[str] | None:
         """How often the filter rules have dropped, rejected, and accepted in KUBE-NODEPORTS; None if they don't
@@ -63,9 +69,15 @@ class Iptables:
         """`iptables-restore`."""
         ns.run(f"{self.tool}-restore", stdin=text)
 
+    def compare(self, real: RealNamespace, simulated: Namespace) -> None:
+        """`iptables-save`, byte by byte but for its remarks."""
+        theirs, ours = self.save(real).splitlines(), self.tables(simulated).save(tool=True).splitlines()
+        assert theirs == ours, "\n".join(unified_diff(ours, theirs, "ours", self.tool, lineterm=""))
+
     def save(self, ns: RealNamespace) -> str:
-        """What `iptables-save` prints, without its remarks."""
-        lines = ns.run(f"{self.tool}-save").splitlines(keepends=True)
+        """What `iptables-save` prints, without its remarks; policies count what IPv6 says of itself, so they are set
+        to zero."""
+        lines = _POLICY_COUNT.sub("[0:0]", ns.run(f"{self.tool}-save")).splitlines(keepends=True)
         return "".join(line for line in lines if not line.startswith("#"))
 
     def counts(self, ns: RealNamespace | Namespace) -> Counter[str]:

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from referee.plan import NODE, Plan, Request
 from referee.seen import Seen, judged
+from referee.twins import Twins
 
 _ROUNDS = 3  # connections per endpoint to be seen, at least
 _ATTEMPTS = 150  # with four endpoints, one in 10^18 runs misses one by chance
@@ -23,8 +24,8 @@ class Side(Protocol):
 
 
 def explore(side: Side, case: dict[str, Any], flow: dict[str, Any]) -> frozenset[Seen]:
-    """All that becomes of a flow: one connection, or where an endpoint is drawn as many as it takes to see each of those
-    that are expected. Session affinity is forgotten in between, as the rows assume."""
+    """All that becomes of a flow: one connection, or where an endpoint is drawn as many as it takes to see each of
+    those that are expected. Session affinity is forgotten in between, as the rows assume."""
     expected = flow["expect"]["output"]
     request = Request.of(flow)
     if not isinstance(expected, list):
@@ -89,14 +90,15 @@ class Ruling:
         return "\n".join(lines)
 
 
-def rule(real: Side, simulated: Side, case: dict[str, Any], plan: Plan) -> list[Ruling]:
+def rule(twins: Twins, case: dict[str, Any]) -> list[Ruling]:
     """All flows of a case."""
+    real, simulated = twins
     return [
         Ruling(
             flow,
             explore(real, case, flow),
             explore(simulated, case, flow),
-            inexpressible(case, flow, plan),
+            inexpressible(case, flow, twins.plan),
         )
         for flow in case["flows"]
     ]

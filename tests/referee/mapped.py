@@ -12,6 +12,11 @@ _V4 = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d{1,3}){3})(?:/(\d+))?(?::(\d+))?(?![
 _NETWORK = int(IPv6Address("fd00::"))
 
 
+def family_of(case: dict[str, Any]) -> int:
+    """4 or 6."""
+    return 6 if case["proxier"]["ipFamily"] == "IPv6" else 4
+
+
 def twin(case: dict[str, Any]) -> dict[str, Any]:
     """The IPv6 twin of a case of IPv4."""
     proxier, flows = case["proxier"], [f for f in case["flows"] if not _loopback(f)]
@@ -21,7 +26,7 @@ def twin(case: dict[str, Any]) -> dict[str, Any]:
         "nodePortAddresses": ranges and [r for r in ranges if ":" not in r and not r.startswith("127.")],
     }
     parts = {"proxier": proxier, "objects": case["objects"], "flows": flows}
-    return case | {"id": f"IPv6 {case['id']}"} | _mapped(parts)
+    return case | _mapped(parts)
 
 
 def _loopback(flow: dict[str, Any]) -> bool:

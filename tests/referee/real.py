@@ -41,7 +41,7 @@ _EVERYWHERE_V6 = {"default__accept_dad": 0, "default__router_solicitations": 0, 
 
 
 class RealNode:
-    """The network of a plan, in the real kernel. A context manager that takes it away again."""
+    """The network of a plan, in the real kernel. To be closed, which takes it away again."""
 
     def __init__(self, plan: Plan, backend: Backend) -> None:
         self.plan = plan
@@ -103,10 +103,8 @@ class RealNode:
         place.serve(self.plan.ports)
         return place
 
-    def __enter__(self) -> "RealNode":
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
+    def close(self) -> None:
+        """Remove the namespaces."""
         self._stack.close()
 
     # ------------------------------------------------------------------ connections

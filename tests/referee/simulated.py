@@ -1,6 +1,6 @@
 """The simulator's side: the same node as in `real.py`, made of the simulator's own namespace, with the dataplane's own
-hand on it. First packets go its whole way (`path.receive`, `path.output`); an answer goes back, and has to arrive as the
-client expects it.
+hand on it. First packets go its whole way (`path.receive`, `path.output`); an answer goes back, and has to arrive as
+the client expects it.
 """
 
 from itertools import count
