@@ -14,7 +14,7 @@ from typing import Protocol
 
 from netsim.dataplane import iptables_fixed as fixed
 from netsim.dataplane.base import Prepared, SyncReport
-from netsim.dataplane.endpoints import Reach, reach
+from netsim.dataplane.fragment_store import FragmentStore
 from netsim.dataplane.iptables_config import IptablesConfig
 from netsim.dataplane.iptables_entries import TABLE_AND_NAME, EntryChains, EntryStore
 from netsim.dataplane.iptables_names import is_service_chain
@@ -49,49 +49,13 @@ class IptablesDataplane:
 
     def __init__(self, config: IptablesConfig | None = None, remembered: int = 1 << 16) -> None:
         self.config = config or IptablesConfig()
-        self.fragments = FragmentStore(remembered)
+        self.fragments: FragmentStore[Fragment, RuleContext] = FragmentStore(build, remembered)
         self.entries = EntryStore()
         self.nat_chains = fixed.nat_chains(self.config)
 
     def on_node(self, node: NodeView) -> "IptablesProxier":
         """The dataplane of one kube-proxy process."""
         return IptablesProxier(self, node)
-
-
-_FragmentKey = tuple[ServicePort, int, bool, Reach | None]
-
-
-class FragmentStore:
-    """Remembers the rules of Service ports by all they depend on. Bounded: what nobody asked for while `limit` others
-    were built is forgotten (and would be built again, equal)."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._young: dict[_FragmentKey, Fragment] = {}
-        self._old: dict[_FragmentKey, Fragment] = {}
-        self._numbers: dict[RuleContext, int] = {}
-
-    def number(self, context: RuleContext) -> int:
-        """A number that stands for a context in look-ups."""
-        return self._numbers.setdefault(context, len(self._numbers))
-
-    def get(self, port: ServicePort, node: NodeView, context: RuleContext, number: int) -> Fragment:
-        """The rules of a port on a node; `number` is that of the context."""
-        from_node = bool(port.vips) and any(
-            r.contains(node.primary_ip) for r in port.load_balancer_source_ranges
-        )
-        known = None if port.same_on_every_node else reach(port, node)
-        key = (port, number, from_node, known)
-        fragment = self._young.get(key)
-        if fragment is None:
-            fragment = self._old.get(key) or build(port, known or reach(port, node), from_node, context)
-            self._remember(key, fragment)
-        return fragment
-
-    def _remember(self, key: _FragmentKey, fragment: Fragment) -> None:
-        if len(self._young) >= self.limit:
-            self._old, self._young = self._young, {}
-        self._young[key] = fragment
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from netsim.kernel import nat
 from netsim.kernel.conntrack import DST_NAT, SRC_NAT, Conntrack, Entry, Path
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.hooks import DropReason, Hook
+from netsim.kernel.rule_engine import first_packets, spread
 from netsim.kernel.targets import Dnat
-from netsim.kernel.xtables_memo import Fork, Leaf, Node
+from netsim.kernel.xtables_memo import Fork, Leaf, Node, Spread
 from netsim.wire.packet import TCP, Packet
 
 if TYPE_CHECKING:
@@ -70,27 +71,18 @@ class First:
 
 
 def _complete(node: Node | None, ways: dict[Leaf | None, Onward]) -> bool:
-    if isinstance(node, Fork):
-        if node.yes is None or node.no is None:
-            return False
-        return _complete(node.yes, ways) and _complete(node.no, ways)
+    if isinstance(node, Fork | Spread):
+        return all(child is not None and _complete(child, ways) for child in node.children)
     return node in ways
 
 
 def remember(t: "Traversal", device: "Device", hop: "NextHop", cost_ns: int) -> None:
     """A first packet has passed, and the paths of those to come are known: keep what was done."""
     ns, entry, in_device = t.ns, t.ct.entry, t.in_device
-    xtables = ns.iptables_for(t.packet.flow.src)
-    if (
-        in_device is None
-        or entry.nat & SRC_NAT
-        or entry.foreseen is None
-        or entry.reply.path is None
-        or xtables is None
-    ):
+    if in_device is None or entry.nat & SRC_NAT or entry.foreseen is None or entry.reply.path is None:
         return
     before, after = entry.original.flow, entry.original.rewritten
-    known = xtables.first_packets(before, after, in_device, device)
+    known = first_packets(ns.engines, before, after, in_device, device)
     if known is None:
         return
     root, leaf, rest = known
@@ -110,6 +102,8 @@ def take(ns: "Namespace", conntrack: Conntrack, first: First, packet: Packet, no
     node = first.root
     while type(node) is Fork:
         node = node.yes if ns.random.getrandbits(31) < node.threshold else node.no
+    if type(node) is Spread:
+        node = spread(node, ns.random)
     onward = first.ways[node]  # type: ignore[index]
     size = packet.size
     for leaf in onward.leaves:

@@ -48,3 +48,18 @@ class RuleHit:
     table: str
     chain: str
     text: str
+
+    def __str__(self) -> str:
+        """As `iptables-save` has it, after the table."""
+        return f"{self.table}: -A {self.chain} {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class NftRuleHit(RuleHit):
+    """A rule of nftables that matched, and the verdict that it or its map gave. `table` is family and name."""
+
+    verdict: str = ""
+
+    def __str__(self) -> str:
+        """As `nft monitor trace` has it."""
+        return f"{self.table} {self.chain} rule {self.text} (verdict {self.verdict})"

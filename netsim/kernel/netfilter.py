@@ -6,9 +6,9 @@ and in `nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __
 tables (NOTRACK), the security table.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from netsim.kernel import icmp, nat
+from netsim.kernel import icmp, nat, nft_hooks
 from netsim.kernel.conntrack import DST_NAT, ORIGINAL, SRC_NAT, Conntrack, Entry, Half
 from netsim.kernel.hooks import (
     ACCEPT,
@@ -20,7 +20,7 @@ from netsim.kernel.hooks import (
     Traversal,
     Verdict,
 )
-from netsim.kernel.targets import Dnat, Masquerade, Snat, Target
+from netsim.kernel.targets import Dnat, Drop, Masquerade, Snat, Target
 from netsim.kernel.xtables import Xtables
 from netsim.wire.packet import Flow, IcmpMessage
 
@@ -35,6 +35,8 @@ def enable_netfilter(ns: "Namespace") -> None:
     ns.conntrack = Conntrack(ns.sysctl)
     ns.xtables, ns.ip6tables = Xtables(), Xtables(ipv6=True)
     ns.xtables.changed = ns.ip6tables.changed = ns.changed
+    ns.engines = (ns.xtables, ns.ip6tables)
+    ns.nat_rules = [(nft_hooks.iptables_nat,)] * 5
     ns.hooks = [
         (conntrack_in, nat_destination),  # PREROUTING
         (filter_table, nat_source, confirm),  # INPUT
@@ -42,6 +44,7 @@ def enable_netfilter(ns: "Namespace") -> None:
         (conntrack_in, nat_destination, filter_table),  # OUTPUT
         (nat_source, confirm),  # POSTROUTING
     ]
+    nft_hooks.enable(ns, PRIORITIES)
     ns.changed()
 
 
@@ -127,6 +130,8 @@ def nat_destination(t: Traversal) -> Verdict:
             target = _nat_rules(t)
             if type(target) is Dnat:
                 nat.dnat(entry, target.address, target.port)
+            elif type(target) is Drop:
+                return DropReason.NETFILTER_DROP
         if entry.nat & DST_NAT:
             _rewrite(t, nat.with_destination(t.packet.flow, entry.original.rewritten), "dnat")
     elif entry.nat & SRC_NAT:
@@ -143,8 +148,9 @@ def nat_source(t: Traversal) -> Verdict:
     if half.direction == ORIGINAL:
         if not entry.nat_done & SRC_NAT:
             entry.nat_done |= SRC_NAT
-            if not _choose_source(t, entry):
-                return DropReason.NAT_NO_PORT
+            reason = _choose_source(t, entry)
+            if reason is not None:
+                return reason
         if entry.nat & SRC_NAT:
             _rewrite(t, nat.with_source(t.packet.flow, entry.original.rewritten), "snat")
     elif entry.nat & DST_NAT:
@@ -152,19 +158,21 @@ def nat_source(t: Traversal) -> Verdict:
     return ACCEPT
 
 
-def _choose_source(t: Traversal, entry: Entry) -> bool:
+def _choose_source(t: Traversal, entry: Entry) -> DropReason | None:
     """Evaluate the nat rules for the source; without one, keep it, but make the answers' tuple unique."""
-    ns = t.ns
+    ns, found = t.ns, True
     assert ns.conntrack is not None
     target = _nat_rules(t)
     if type(target) is Masquerade:
         assert t.out_device is not None  # POSTROUTING only, as iptables sees to
-        return nat.masquerade(ns, entry, t.out_device, target.random_fully, t.now)
-    if type(target) is Snat:
-        return nat.snat(ns, entry, target.address, target.port, False, t.now)
-    if ns.conntrack.lookup(entry.reply.flow, t.now) is not None:
-        return nat.snat(ns, entry, entry.reply.flow.dst, 0, False, t.now)
-    return True
+        found = nat.masquerade(ns, entry, t.out_device, target.random_fully, t.now)
+    elif type(target) is Snat:
+        found = nat.snat(ns, entry, target.address, target.port, False, t.now)
+    elif type(target) is Drop:
+        return DropReason.NETFILTER_DROP
+    elif ns.conntrack.lookup(entry.reply.flow, t.now) is not None:
+        found = nat.snat(ns, entry, entry.reply.flow.dst, 0, False, t.now)
+    return None if found else DropReason.NAT_NO_PORT
 
 
 def _rewrite(t: Traversal, flow: Flow, kind: str) -> None:
@@ -175,9 +183,12 @@ def _rewrite(t: Traversal, flow: Flow, kind: str) -> None:
 
 
 def _nat_rules(t: Traversal) -> Target | None:
-    xtables = t.ns.iptables_for(t.packet.flow.src)
-    assert xtables is not None
-    return xtables.nat(t)
+    """What the first engine says that has something to say (nf_nat_inet_fn)."""
+    for ask in t.ns.nat_rules[t.hook]:
+        target = ask(t)
+        if target is not None:
+            return target
+    return None
 
 
 def filter_table(t: Traversal) -> Verdict:
@@ -198,3 +209,9 @@ def confirm(t: Traversal) -> Verdict:
     if t.ns.journeys:
         t.ns.tell(t.packet, t.now, "conntrack", f"confirmed {half.entry.text(t.now)}", t.hook.name)
     return ACCEPT
+
+
+# include/uapi/linux/netfilter_ipv4.h; between them come the chains of nftables.
+PRIORITIES: Final = {
+    conntrack_in: -200, nat_destination: -100, filter_table: 0, nat_source: 100, confirm: (1 << 31) - 1,
+}  # fmt: skip

@@ -25,7 +25,11 @@ from netsim.wire.addr import Address, Prefix, ip
 from netsim.wire.packet import Packet
 
 if TYPE_CHECKING:
+    from netsim.kernel.hooks import Traversal
+    from netsim.kernel.nft import Nftables
+    from netsim.kernel.rule_engine import RuleEngine
     from netsim.kernel.sockets import Sockets
+    from netsim.kernel.targets import Target
     from netsim.kernel.xtables import Xtables
 
 _LOOPBACK_FIRST_BYTE = 127  # 127.0.0.0/8
@@ -87,14 +91,17 @@ class Namespace:
         "devices",
         "drop_subscribers",
         "drops",
+        "engines",
         "firsts",
         "generation",
         "hooks",
         "ip6tables",
         "journeys",
         "name",
+        "nat_rules",
         "neighbours",
         "next_hops",
+        "nft",
         "output",
         "paths",
         "random",
@@ -125,7 +132,7 @@ class Namespace:
         self.routes = Routes()
         self.neighbours = Neighbours(self)
         self.next_hops: dict[Address, NextHop] = {}
-        self.paths: dict[tuple[Address, Address, Device, Device], Path] = {}
+        self.paths: dict[tuple[Address, Address, Address, Device, Device], Path] = {}
         self.firsts: dict[tuple[Address, Address, int, int, Device], First] = {}
         # A locally made packet starts its way; an error known at once is returned (`path.output`).
         self.output: Callable[[Packet, int], Errno | None] = partial(path.output, self)
@@ -133,6 +140,10 @@ class Namespace:
         self.conntrack: Conntrack | None = None
         self.xtables: Xtables | None = None  # iptables; those of IPv6 are a set of their own
         self.ip6tables: Xtables | None = None
+        self.nft: Nftables | None = None
+        # The engines whose rules packets may meet, and what answers for nat at each hook, in the order of asking.
+        self.engines: tuple[RuleEngine, ...] = ()
+        self.nat_rules: list[tuple[Callable[[Traversal], Target | None], ...]] = [()] * 5
         self.cost = NO_COST
         self.sockets: Sockets = _sockets(self)
         self.generation = 1

@@ -23,6 +23,7 @@ from netsim.kernel.errno import Errno
 from netsim.kernel.hooks import ESTABLISHED, NEW, STOLEN, DropReason, Hook, Traversal
 from netsim.kernel.neighbour import NextHop, protocol_name
 from netsim.kernel.routing import Route, RouteKind
+from netsim.kernel.rule_engine import counting, foreseen
 from netsim.wire import ndp, parse
 from netsim.wire.packet import ICMP, ICMPV6, TCP, UDP, ArpMessage, Packet, RawBody
 
@@ -214,17 +215,18 @@ def _resolve(t: Traversal, device: "Device") -> NextHop | None:
 
 def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
     """Established: netfilter will say the same of the next packet, so keep the answer."""
-    half, xtables = t.ct, t.ns.iptables_for(t.packet.flow.src)
+    half, engines = t.ct, t.ns.engines
     if half.path is not None:
         half.path.settle()
     if half.entry.state == TcpState.ESTABLISHED and not half.entry.assured:
         return  # picked up in the middle: the next packet still changes the entry
-    if xtables is not None and not xtables.lasts(t):
-        return
+    for engine in engines:
+        if not engine.lasts(t):
+            return
     path = half.path = Path(t.ns.generation, t.in_device, device, t.packet.macs)
     path.cost_ns = cost_ns
-    if xtables is not None:
-        path.hits = xtables.counting(t)
+    if engines:
+        path.hits = counting(engines, t)
 
 
 def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
@@ -238,22 +240,27 @@ def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
     back = ns.next_hops.get(client)
     if entry.reply.path is not None or back is None or back.device is not t.in_device:
         return
-    there = _way(ns, client, server, t.in_device, device, macs)
-    answers = _way(ns, server, client, device, t.in_device, back.macs)
+    there = _way(ns, client, entry.original.flow.dst, server, t.in_device, device, macs)
+    answers = _way(ns, server, client, client, device, t.in_device, back.macs)
     if there is not None and answers is not None:
         entry.foreseen, entry.reply.path = there, answers
 
 
 def _way(
-    ns: "Namespace", src: bytes, dst: bytes, in_device: "Device", out_device: "Device", macs: bytes
+    ns: "Namespace",
+    src: bytes,
+    asked: bytes,
+    dst: bytes,
+    in_device: "Device",
+    out_device: "Device",
+    macs: bytes,
 ) -> Path | None:
-    """The path that all established packets from `src` to `dst` take, if the rules pass them whatever their ports."""
-    key = (src, dst, in_device, out_device)
+    """The path that all established packets from `src` to `dst` take that ask for the address `asked` (a Service's,
+    before DNAT), if the rules pass them whatever their ports."""
+    key = (src, asked, dst, in_device, out_device)
     path = ns.paths.get(key)
     if path is None:
-        xtables = ns.iptables_for(src)
-        assert xtables is not None
-        hits = xtables.foreseen(src, dst, in_device, out_device)
+        hits = foreseen(ns.engines, src, asked, dst, in_device, out_device)
         if hits is None:
             return None
         path = ns.paths[key] = Path(ns.generation, in_device, out_device, macs)

@@ -1,10 +1,10 @@
-"""What a namespace's rules have said about packets of a kind: the memory of `Xtables.evaluate`.
+"""What a namespace's rules have said about packets of a kind: the memory of `RuleEngine.evaluate` (iptables, nftables).
 
 For given source, destination, port, protocol, conntrack state, mark and devices the walk through the rules always
-takes the same way, except where a `statistic` match draws lots. So the walk is remembered as a small tree: a `Fork` for
-each draw, a `Leaf` for each end. The next packet of the kind draws random numbers in the same order and follows the
-tree; verdict, mark and rules visited are those of a full walk (a property test holds them together). A walk that asks
-for anything else (`x.pure` set false by the match) is not remembered.
+takes the same way, except where a rule draws lots. So the walk is remembered as a small tree: a `Fork` for each
+`statistic` match, a `Spread` for each `numgen`, a `Leaf` for each end. The next packet of the kind draws random numbers
+in the same order and follows the tree; verdict, mark and rules visited are those of a full walk (a property test holds
+them together). A walk that asks for anything else (`x.pure` set false by the match) is not remembered.
 
 Rules matched are counted on the leaf and handed to their counters by `settle`. Everything is forgotten when the
 namespace's `generation` changes, since then rules or local addresses may have changed.
@@ -63,8 +63,50 @@ class Fork:
         self.yes: Node | None = None
         self.no: Node | None = None
 
+    def child(self, answer: int) -> "Node | None":
+        """Where an answer leads."""
+        return self.yes if answer else self.no
 
-Node = Leaf | Fork
+    def put(self, answer: int, node: "Node") -> None:
+        """Somebody has been there."""
+        if answer:
+            self.yes = node
+        else:
+            self.no = node
+
+    @property
+    def children(self) -> "tuple[Node | None, ...]":
+        """Where all answers lead."""
+        return self.yes, self.no
+
+
+class Spread:
+    """A draw of one among `modulus`: 32 random bits times the modulus, the upper half of the product counts
+    (reciprocal_scale in net/netfilter/nft_numgen.c)."""
+
+    __slots__ = ("modulus", "ways")
+
+    def __init__(self, modulus: int) -> None:
+        self.modulus = modulus
+        self.ways: list[Node | None] = [None] * modulus
+
+    def child(self, answer: int) -> "Node | None":
+        """Where an answer leads."""
+        return self.ways[answer]
+
+    def put(self, answer: int, node: "Node") -> None:
+        """Somebody has been there."""
+        self.ways[answer] = node
+
+    @property
+    def children(self) -> "tuple[Node | None, ...]":
+        """Where all answers lead."""
+        return tuple(self.ways)
+
+
+Branch = Fork | Spread
+Node = Leaf | Fork | Spread
+Draw = tuple[type[Fork] | type[Spread], int, int]  # kind, threshold or modulus, answer
 
 
 class Memo:
@@ -77,7 +119,7 @@ class Memo:
         self.generation = 0
         self._leaves: list[Leaf] = []
 
-    def insert(self, key: Key, draws: Sequence[tuple[int, bool]], leaf: Leaf) -> None:
+    def insert(self, key: Key, draws: Sequence[Draw], leaf: Leaf) -> None:
         """Remember a walk: the draws it met with their answers, and its end."""
         if len(self.roots) >= _LIMIT:
             self.forget()
@@ -87,14 +129,15 @@ class Memo:
             return
         node = self.roots.get(key)
         if node is None:
-            node = self.roots[key] = Fork(draws[0][0])
-        for (_, answer), (threshold, _) in pairwise(draws):
-            node = _child(node, answer, threshold)
-        assert isinstance(node, Fork)
-        if draws[-1][1]:
-            node.yes = leaf
-        else:
-            node.no = leaf
+            node = self.roots[key] = draws[0][0](draws[0][1])
+        for (_, _, answer), (kind, number, _) in pairwise(draws):
+            child = node.child(answer)  # type: ignore[union-attr]  # the end of a walk is never on another's way
+            if child is None:
+                child = kind(number)
+                node.put(answer, child)  # type: ignore[union-attr]  # as above
+            node = child
+        assert not isinstance(node, Leaf)
+        node.put(draws[-1][2], leaf)
 
     def forget(self) -> None:
         """Settle, and remember nothing."""
@@ -106,16 +149,3 @@ class Memo:
         """Bring the rules' counters up to date."""
         for leaf in self._leaves:
             leaf.settle()
-
-
-def _child(node: Node, answer: bool, threshold: int) -> Node:
-    """The fork that follows an answer; made if nobody has been there."""
-    assert isinstance(node, Fork)
-    child = node.yes if answer else node.no
-    if child is None:
-        child = Fork(threshold)
-        if answer:
-            node.yes = child
-        else:
-            node.no = child
-    return child

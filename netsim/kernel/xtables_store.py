@@ -6,12 +6,12 @@ calls `changed`; counters follow their rules as with iptables(8).
 Source: net/ipv4/netfilter/ip_tables.c of Linux 6.8; iptables-restore(8).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
+from netsim.kernel.rule_engine import RuleEngine
 from netsim.kernel.xtables_chain import Chain, Rule
 from netsim.kernel.xtables_counter import Counter
-from netsim.kernel.xtables_memo import Memo
 from netsim.kernel.xtables_recent import RecentList, RecentLists
 
 BUILTIN: Final[Mapping[str, tuple[str, ...]]] = {
@@ -27,29 +27,24 @@ class XtablesError(ValueError):
     """A change that iptables would refuse; the message is what it would say."""
 
 
-def _nobody() -> None:
-    """Nobody wants to know of changes."""
+class RuleStore(RuleEngine):
+    """The tables of one namespace for one family (`ipv6`: those of ip6tables). Every built-in chain is there from the
+    start, empty, with policy ACCEPT."""
 
+    __slots__ = ("_counters", "_nfacct", "_recent", "ipv6")
 
-class RuleStore:
-    """The tables of one namespace for one family. Every built-in chain is there from the start, empty, with policy
-    ACCEPT.
-
-    `changed` is called after every change of rules; `ipv6`: these are the tables of ip6tables."""
-
-    __slots__ = ("_counters", "_memo", "_nfacct", "_recent", "changed", "ipv6", "tables")
+    tables: dict[str, dict[str, Chain]]
 
     def __init__(self, ipv6: bool = False) -> None:
+        super().__init__()
         self.ipv6 = ipv6
-        self.tables: dict[str, dict[str, Chain]] = {
+        self.tables = {
             table: {name: Chain(name, policy="ACCEPT") for name in chains}
             for table, chains in BUILTIN.items()
         }
-        self.changed: Callable[[], None] = _nobody
         self._counters: dict[tuple[str, str], dict[int, Counter]] = {}
         self._recent = RecentLists()
         self._nfacct: dict[str, Counter] = {}
-        self._memo = Memo()
 
     # ------------------------------------------------------------------ counters and lists
     def counters(self, table: str, chain: str) -> list[Counter]:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from netsim.kernel.conntrack import DST_NAT, Entry
 from netsim.kernel.hooks import ESTABLISHED, NEW, DropReason, Hook, Traversal
+from netsim.kernel.rule_engine import counting
 from netsim.kernel.targets import Dnat, Drop, Jump, Kind, Masquerade, Reject
 from netsim.kernel.xtables import Chain, Rule, Xtables, XtablesError, traversal_ns
 from netsim.kernel.xtables_parse import parse_rule, split
@@ -117,12 +118,12 @@ def test_counters_and_policy():
 def test_counting_on_behalf_of_later_packets():
     x, node = loaded(SERVICES), Node()
     t = traversal(node, src=ip("10.0.0.3"))
-    assert x.counting(t) is None
+    assert counting((x,), t) is None
     x.nat(t)
-    count = x.counting(t)
+    count = counting((x,), t)
     count(10, 1000)
     assert [c.packets for c in x.counters("nat", "KUBE-SEP")] == [0, 11]
-    assert x.counting(traversal(node)) is None
+    assert counting((x,), traversal(node)) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from difflib import unified_diff
 from pathlib import Path
 from typing import Any, Protocol
 
-from proxylab import World, build
+from caselab import World, build
 from referee.namespaces import RealNamespace
 
 from netsim.kernel.netns import Namespace

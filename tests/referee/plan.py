@@ -12,7 +12,7 @@ there with the destination that it had, or at the node itself. Each place answer
 from dataclasses import dataclass
 from typing import Any
 
-from proxylab import node_view, service_table
+from caselab import node_view, service_table
 
 from netsim.dataplane.node_view import NodeView
 from netsim.wire.addr import ip, ip_text

@@ -1,13 +1,14 @@
-"""Runs kube-proxy's facts (`CASES/kube_proxy/*.json`, see the README there) against our dataplanes; `tests/proxylab.py`
-makes the worlds of the cases."""
+"""Runs kube-proxy's facts (`CASES/kube_proxy/*.json`, see the README there) against our dataplanes (`tests/proxylab.py`);
+`tests/caselab.py` makes the worlds of the cases."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from proxylab import DATAPLANES, ScratchNode, World, build, journey, node_view, service_table, summary
+from caselab import ScratchNode, World, build, journey, node_view, service_table, summary
+from proxylab import DATAPLANES
 
 from netsim.dataplane.service_table import ServiceTable
 from netsim.kernel.xtables_outcomes import Outcome
@@ -19,18 +20,22 @@ def _load(config: pytest.Config, name: str) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
+def _cases_of(config: pytest.Config) -> Iterator[tuple[dict[str, Any], str]]:
+    """Each case with each dataplane."""
+    return ((case, backend) for case in _load(config, "cases.json") for backend in DATAPLANES)
+
+
 def _flows(config: pytest.Config) -> list[Any]:
     return [
-        pytest.param(case, flow, id=f"{case['id']}: {flow['name']}")
-        for case in _load(config, "cases.json")
-        if case["proxier"]["backend"] in DATAPLANES
+        pytest.param(case, flow, backend, id=f"{backend}: {case['id']}: {flow['name']}")
+        for case, backend in _cases_of(config)
         for flow in case["flows"]
     ]
 
 
 def _device_flows(config: pytest.Config) -> list[Any]:
     """Flows whose first packet comes in by a device: their source is not an address of the node."""
-    return [row for row in _flows(config) if not _from_node(*row.values)]
+    return [row for row in _flows(config) if not _from_node(*row.values[:2])]
 
 
 def _from_node(case: dict[str, Any], flow: dict[str, Any]) -> bool:
@@ -39,8 +44,7 @@ def _from_node(case: dict[str, Any], flow: dict[str, Any]) -> bool:
 
 
 def _cases(config: pytest.Config) -> list[Any]:
-    cases = [c for c in _load(config, "cases.json") if c["proxier"]["backend"] in DATAPLANES]
-    return [pytest.param(case, id=case["id"]) for case in cases]
+    return [pytest.param(case, backend, id=f"{backend}: {case['id']}") for case, backend in _cases_of(config)]
 
 
 def _named(name: str, key: str | None = None) -> Callable[[pytest.Config], list[Any]]:
@@ -80,9 +84,9 @@ def _conntrack(config: pytest.Config) -> list[Any]:
 
 
 SOURCES: dict[tuple[str, ...], Callable[[pytest.Config], list[Any]]] = {
-    ("case", "flow"): _flows,
-    ("device_case", "device_flow"): _device_flows,
-    ("whole_case",): _cases,
+    ("case", "flow", "backend"): _flows,
+    ("device_case", "device_flow", "device_backend"): _device_flows,
+    ("whole_case", "case_backend"): _cases,
     ("history", "step"): _sequences,
     ("snippet",): _named("rules.json", "snippets"),
     ("count", "text"): _probabilities,
@@ -101,14 +105,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(scope="session")
 def build_world() -> Callable[..., World]:
     """Makes the world of a case; worlds of the same case are built once."""
-    known: dict[str, World] = {}
+    known: dict[tuple[str, str], World] = {}
 
-    def make(case: dict[str, Any], sync: bool = True) -> World:
+    def make(case: dict[str, Any], backend: str = "iptables", sync: bool = True) -> World:
         if not sync:
-            return build(case, sync=False)
-        if case["id"] not in known:
-            known[case["id"]] = build(case)
-        return known[case["id"]]
+            return build(case, sync=False, backend=backend)
+        key = case["id"], backend
+        if key not in known:
+            known[key] = build(case, backend=backend)
+        return known[key]
 
     return make
 
