@@ -42,6 +42,41 @@ class Backend(Protocol):
         """Empty what session affinity remembers."""
 
 
+class Nftables:
+    """nftables. Its rules count nothing."""
+
+    name = "nftables"
+
+    def __init__(self, family: int) -> None:
+        self.family = family
+        self._flush = ""
+
+    def program(self, case: dict[str, Any], ns: Namespace) -> World:
+        """See `Backend`."""
+        return build(case, backend=self.name, onto=ns)
+
+    def load(self, real: RealNamespace, simulated: Namespace) -> None:
+        """By `nft -f`, in the format of `nft list ruleset`."""
+        assert simulated.nft is not None
+        real.run("nft", "-f", "-", stdin=simulated.nft.list_ruleset())
+        tables = simulated.nft.sets.items()
+        learning = [(table, name) for table, sets in tables for name, found in sets.items() if found.spec.dynamic]
+        self._flush = "".join(f"flush set {table} {name}\n" for table, name in learning)
+
+    def compare(self, real: RealNamespace, simulated: Namespace) -> None:
+        """`nft list ruleset`, byte by byte."""
+        assert simulated.nft is not None
+        ours, theirs = simulated.nft.list_ruleset(), real.run("nft", "list", "ruleset")
+        assert theirs == ours, _difference(ours, theirs, "nft")
+
+    def counts(self, ns: RealNamespace | Namespace) -> None:
+        """See `Backend`."""
+
+    def forget_clients(self, ns: RealNamespace) -> None:
+        """Flush the sets that grow by themselves."""
+        ns.run("nft", "-f", "-", stdin=self._flush)
+
+
 class Iptables:
     """iptables, or ip6tables for family 6."""
 
@@ -53,7 +88,7 @@ class Iptables:
 
     def program(self, case: dict[str, Any], ns: Namespace) -> World:
         """See `Backend`."""
-        return build(case, onto=ns)
+        return build(case, backend=self.name, onto=ns)
 
     def load(self, real: RealNamespace, simulated: Namespace) -> None:
         """By `iptables-restore`, in the format of `iptables-save`."""
@@ -71,8 +106,8 @@ class Iptables:
 
     def compare(self, real: RealNamespace, simulated: Namespace) -> None:
         """`iptables-save`, byte by byte but for its remarks."""
-        theirs, ours = self.save(real).splitlines(), self.tables(simulated).save(tool=True).splitlines()
-        assert theirs == ours, "\n".join(unified_diff(ours, theirs, "ours", self.tool, lineterm=""))
+        ours, theirs = self.tables(simulated).save(tool=True), self.save(real)
+        assert theirs == ours, _difference(ours, theirs, self.tool)
 
     def save(self, ns: RealNamespace) -> str:
         """What `iptables-save` prints, without its remarks; policies count what IPv6 says of itself, so they are set
@@ -99,4 +134,8 @@ class Iptables:
                 path.write_text("/\n", encoding="ascii")
 
 
-BACKENDS: dict[str, Callable[[int], Backend]] = {"iptables": Iptables}
+def _difference(ours: str, theirs: str, tool: str) -> str:
+    return "\n".join(unified_diff(ours.splitlines(), theirs.splitlines(), "ours", tool, lineterm=""))
+
+
+BACKENDS: dict[str, Callable[[int], Backend]] = {"iptables": Iptables, "nftables": Nftables}

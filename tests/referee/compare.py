@@ -5,12 +5,24 @@ upstream's tests expect.
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from caselab import service_table
+from proxylab import Question, expected
 from referee.plan import NODE, Plan, Request
 from referee.seen import Seen, judged
 from referee.twins import Twins
 
 _ROUNDS = 3  # connections per endpoint to be seen, at least
 _ATTEMPTS = 150  # with four endpoints, one in 10^18 runs misses one by chance
+
+
+def asked_of(mode: str, case: dict[str, Any]) -> dict[str, Any]:
+    """A case with what a mode of kube-proxy must do, which need not be the one that upstream's test is of."""
+    table = service_table(case["objects"], 4 if case["proxier"]["ipFamily"] == "IPv4" else 6)
+    flows = []
+    for flow in case["flows"]:
+        output, masquerade = expected(mode, Question(case["proxier"], table, flow))
+        flows.append(flow | {"expect": {"output": output, "masq": masquerade}})
+    return case | {"flows": flows}
 
 
 class Side(Protocol):

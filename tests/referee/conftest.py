@@ -15,6 +15,8 @@ here and removed by name. SCTP is sent by raw sockets, since not every kernel ha
 import functools
 import json
 import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import pytest
 from referee.backends import BACKENDS
 from referee.mapped import family_of, twin
 from referee.namespaces import missing
+from referee.network import RealNetwork
 
 
 @functools.cache
@@ -39,6 +42,20 @@ def _referee() -> None:
         pytest.skip(f"the real kernel cannot be asked: {reason}")
 
 
+@pytest.fixture(scope="session")
+def networks() -> Iterator[Callable[[int], RealNetwork]]:
+    """The real network of a family, made when it is first asked for."""
+    with ExitStack() as stack:
+
+        @functools.cache
+        def network(family: int) -> RealNetwork:
+            made = RealNetwork(family)
+            stack.callback(made.close)
+            return made
+
+        yield network
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """`-m referee` picks these tests."""
     for item in items:
@@ -47,13 +64,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One test per case and address family."""
-    if "case" in metafunc.fixturenames:
-        path = Path(metafunc.config.getoption("--cases")) / "kube_proxy" / "cases.json"
-        cases: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        known = [case for case in cases if case["proxier"]["backend"] in BACKENDS]
-        known += [twin(case) for case in known if family_of(case) == 4]
-        rows = [
-            pytest.param(case, family_of(case), id=f"{case['id']}, IPv{family_of(case)}") for case in known
-        ]
-        metafunc.parametrize(("case", "family"), rows)
+    """One test per case, address family and mode of kube-proxy."""
+    if "case" not in metafunc.fixturenames:
+        return
+    path = Path(metafunc.config.getoption("--cases")) / "kube_proxy" / "cases.json"
+    cases: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    cases += [twin(case) for case in cases if family_of(case) == 4]
+    rows = [
+        pytest.param(case, family, mode, id=f"{mode}, IPv{family}: {case['id']}")
+        for case in cases
+        for family in (family_of(case),)
+        for mode in BACKENDS
+    ]
+    metafunc.parametrize(("case", "family", "mode"), rows)

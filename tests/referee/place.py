@@ -42,7 +42,8 @@ class Place:
         self.sniffer.setblocking(False)
 
     def serve(self, ports: Iterable[tuple[str, int]]) -> None:
-        """Answer on these (protocol, port). SCTP has one raw socket for all ports."""
+        """Answer on these (protocol, port) and no others. SCTP has one raw socket for all ports."""
+        self._stop()
         for protocol, port in sorted(ports):
             number = 0 if protocol == "SCTP" else port
             if any(known[:2] == (protocol, number) for known in self.servers):
@@ -116,6 +117,10 @@ class Place:
 
     def close(self) -> None:
         """Close all sockets."""
+        self._stop()
+        self.sniffer.close()
+
+    def _stop(self) -> None:
         for _, _, server in self.servers:
             server.close()
-        self.sniffer.close()
+        self.servers.clear()

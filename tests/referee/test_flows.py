@@ -1,15 +1,14 @@
 """Every flow of the cases, with real packets and in the simulator."""
 
 from referee.backends import BACKENDS
-from referee.compare import rule
+from referee.compare import asked_of, rule
 from referee.table import PROPERTY
 from referee.twins import Twins
 
 
-def test_case(case, family, record_property):
-    mode = case["proxier"]["backend"]
-    with Twins.of(case, BACKENDS[mode](family)) as twins:
-        rulings = rule(twins, case)
+def test_case(case, family, mode, networks, record_property):
+    case = asked_of(mode, case)
+    rulings = rule(Twins.of(networks(family), case, BACKENDS[mode](family)), case)
     record_property(PROPERTY, _rows(f"{mode}, IPv{family}", case["features"], rulings))
     problems = [str(ruling) for ruling in rulings if ruling.problems]
     assert not problems, "\n".join(problems)

@@ -17,10 +17,10 @@ LEVEL = 1e-6
 
 
 @pytest.mark.parametrize("mode", BACKENDS)
-def test_split(mode):
+def test_split(mode, networks):
     request = Request(POD, "TCP", CLUSTER_IP, 80)
-    with Twins.of(one_service(mode), BACKENDS[mode](4)) as twins:
-        found = [Counter(side.send(request).destination for _ in range(CONNECTIONS)) for side in twins]
+    twins = Twins.of(networks(4), one_service(mode), BACKENDS[mode](4))
+    found = [Counter(side.send(request).destination for _ in range(CONNECTIONS)) for side in twins]
     real, simulated = found
     assert set(real) == set(simulated) == {f"{address}:8080" for address in ENDPOINTS}
     for counts in found:
