@@ -44,8 +44,8 @@ def _set(found: NamedSet, now: int) -> Iterator[str]:
         yield f'\tcomment "{spec.comment}"'
     elements = _learnt(found, now) if spec.dynamic else _written(found)
     if elements:
-        plain = len(spec.key.fields) == 1 and not spec.is_map
-        yield f"\telements = {{ {_lines(elements, 2 if plain else 1)} }}"
+        short = spec.key.type == "ipv4_addr" and not spec.is_map
+        yield f"\telements = {{ {_lines(elements, 2 if short else 1)} }}"
     yield "}"
 
 
