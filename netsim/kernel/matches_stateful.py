@@ -70,7 +70,7 @@ class RecentSet(MatchBase):
 @dataclass(frozen=True, slots=True)
 class RecentCheck(MatchBase):
     """`-m recent --rcheck --seconds n [--reap]`: whether the source was put into the list in the last `seconds`; with
-    `reap` entries that are older are thrown out at the same time. `ipv6`: in ip6tables."""
+    `reap` the oldest entry is thrown out at the same time if it is older. `ipv6`: in ip6tables."""
 
     name: str
     seconds: int

@@ -41,6 +41,11 @@ def one_service(mode: str, endpoints: int = 4, protocol: str = "TCP", **spec: An
     }
 
 
+def client_ip(seconds: int) -> dict[str, Any]:
+    """The part of a Service's spec that asks for session affinity."""
+    return {"sessionAffinity": "ClientIP", "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": seconds}}}
+
+
 _PROXIER = {
     "ipFamily": "IPv4",
     "nodeName": "test-node",

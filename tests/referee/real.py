@@ -8,7 +8,10 @@ before it counts as silence, and the counters of the rules have to say the same.
 import select
 import socket
 import struct
+from collections.abc import Iterable
 from contextlib import closing, suppress
+from ipaddress import IPv6Address
+from pathlib import Path
 
 from referee import sctp
 from referee.backends import Backend
@@ -50,6 +53,16 @@ class RealNode:
     def forget_clients(self) -> None:
         """Session affinity begins anew."""
         self.backend.forget_clients(self.node)
+
+    def wait(self, seconds: float) -> None:
+        """Time goes by."""
+        select.poll().poll(seconds * 1000)
+
+    def remembered(self, recent_list: str, clients: Iterable[str]) -> set[str]:
+        """Which clients are in a list of xt_recent."""
+        with self.node.entered():
+            text = Path("/proc/thread-self/net/xt_recent", recent_list).read_text(encoding="ascii")
+        return {client for client in clients if f"src={IPv6Address(client).exploded if ':' in client else client} " in text}
 
     def _tcp(self, place: Place, client: socket.socket, request: Request) -> Seen:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -3,11 +3,12 @@ hand on it. First packets go its whole way (`path.receive`, `path.output`); an a
 the client expects it.
 """
 
+from collections.abc import Iterable
 from itertools import count
 
 from netlab import Clock, Inbox, Port, namespace, tcp, udp
 from referee import sctp
-from referee.backends import Backend
+from referee.backends import Backend, Iptables
 from referee.plan import DEVICES, NODE, OUTSIDE, PODS, Plan, Request
 from referee.seen import (
     ANSWERED,
@@ -29,6 +30,7 @@ from netsim.wire.packet import SCTP, Flow, Packet
 from netsim.wire.parse import parse
 
 _SECOND = 1_000_000_000
+_BETWEEN = _SECOND // 1000  # from one connection to the next
 _DAY = 86_400 * _SECOND
 
 
@@ -60,7 +62,7 @@ class SimulatedNode:
 
     def send(self, request: Request, counted: bool = False) -> Seen:
         """Try one connection; `counted`: look at the rules' counters too."""
-        self._now += _SECOND
+        self._now += _BETWEEN
         self.inbox.errors.clear()
         before = self.backend.counts(self.ns) if counted else None
         first = self._first(request)
@@ -72,6 +74,15 @@ class SimulatedNode:
     def forget_clients(self) -> None:
         """Session affinity begins anew: a day goes by."""
         self._now += _DAY
+
+    def wait(self, seconds: float) -> None:
+        """Time goes by."""
+        self._now += int(seconds * _SECOND)
+
+    def remembered(self, recent_list: str, clients: Iterable[str]) -> set[str]:
+        """Which clients are in a list of xt_recent."""
+        known = Iptables(self.plan.family).tables(self.ns).recent(recent_list)
+        return {client for client in clients if ip(client) in known}
 
     def _first(self, request: Request) -> Packet:
         ends = request.source, next(self._sports), request.destination, request.port
