@@ -108,6 +108,7 @@ class Traversal:
         "ns",
         "out_device",
         "packet",
+        "stolen",
         "trace",
         "visited",
     )
@@ -122,6 +123,7 @@ class Traversal:
         self.ct: Any = None
         self.ctstate = UNTRACKED
         self.visited = 0
+        self.stolen = False
         self.trace: list[Any] | None = [] if ns.journeys else None
 
     @property

@@ -70,7 +70,9 @@ def run(t: Traversal, hook: Hook) -> bool:
     for function in ns.hooks[hook]:
         verdict = function(t)
         if verdict is not None:
-            if verdict is not STOLEN:
+            if verdict is STOLEN:
+                t.stolen = True
+            else:
                 ns.drop(t.packet, hook, verdict, t.now, t.in_device)
             return False
     return True
@@ -114,15 +116,19 @@ def output(ns: "Namespace", packet: Packet, now: int) -> Errno | None:
         return _errno(ns, packet)
     destination = packet.flow.dst
     if not run(t, Hook.OUTPUT):
-        return None
+        return _refused(t)
     if packet.flow.dst != destination and not choose_device(t, Hook.OUTPUT):
         return _errno(ns, packet)
     assert t.out_device is not None
     if packet.size > t.out_device.mtu + _FRAME_HEADER:
         ns.drop(packet, Hook.OUTPUT, DropReason.PKT_TOO_BIG, now, t.out_device)
         return Errno.EMSGSIZE
-    leave(t)
-    return None
+    return leave(t)
+
+
+def _refused(t: Traversal) -> Errno | None:
+    """What a sender hears whose packet a hook has dropped on its way out (nf_hook_slow)."""
+    return None if t.stolen else Errno.EPERM
 
 
 def _errno(ns: "Namespace", packet: Packet) -> Errno:
@@ -167,24 +173,24 @@ def _unroutable(t: Traversal, hook: Hook, route: Route | None) -> None:
     ns.drop(packet, hook, reason, now, t.in_device)
 
 
-def leave(t: Traversal) -> None:
+def leave(t: Traversal) -> Errno | None:
     """POSTROUTING, then the neighbour's address, then out by the device."""
     if not run(t, Hook.POSTROUTING):
-        return
+        return _refused(t)
     ns, packet, device = t.ns, t.packet, t.out_device
     assert device is not None
     if device.name == "lo":
         if ns.journeys:
             ns.tell(packet, t.now, "transmit", "", device.name)
         device.transmit(packet, t.now)  # the packet keeps its entry: PREROUTING will not look it up again
-        return
+        return None
     packet.ct, packet.mark = None, 0  # notes of this namespace, not part of the packet (skb_scrub_packet)
     destination = packet.flow.dst
     hop = ns.next_hops.get(destination)
     if hop is None or hop.device is not device:
         hop = _resolve(t, device)
         if hop is None:
-            return
+            return None
     packet.macs = hop.macs
     cost_ns = ns.cost.forward_ns(t.ctstate is NEW, t.visited) if ns.hooks[Hook.POSTROUTING] else 0
     if ns.journeys:
@@ -197,6 +203,7 @@ def leave(t: Traversal) -> None:
             _foresee(t, device, hop.macs)
             firstpath.remember(t, device, hop, cost_ns)
     device.transmit(packet, t.now + cost_ns)
+    return None
 
 
 def _resolve(t: Traversal, device: "Device") -> NextHop | None:

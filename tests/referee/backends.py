@@ -60,7 +60,9 @@ class Nftables:
         assert simulated.nft is not None
         real.run("nft", "-f", "-", stdin=simulated.nft.list_ruleset())
         tables = simulated.nft.sets.items()
-        learning = [(table, name) for table, sets in tables for name, found in sets.items() if found.spec.dynamic]
+        learning = [
+            (table, name) for table, sets in tables for name, found in sets.items() if found.spec.dynamic
+        ]
         self._flush = "".join(f"flush set {table} {name}\n" for table, name in learning)
 
     def compare(self, real: RealNamespace, simulated: Namespace) -> None:

@@ -8,8 +8,8 @@ must be the same as in the simulator, and what upstream expects. Cases of IPv4 a
 
 `plan.py` draws the network, `real.py` and `simulated.py` are its two sides, `compare.py` compares, `table.py` prints
 the agreements at the end of the run. Needs root, network namespaces, and iptables, nftables, iproute2 and conntrack of
-Debian; without them the tests are skipped, saying why, but fail where CI=true. Traffic stays in namespaces that are made
-here and removed by name. SCTP is sent by raw sockets, since not every kernel has SCTP.
+Debian; without them the tests are skipped, saying why, but fail where CI=true. Traffic stays in namespaces that are
+made here and removed by name. SCTP is sent by raw sockets, since not every kernel has SCTP.
 """
 
 import functools

@@ -14,6 +14,7 @@ from referee.namespaces import RealNamespace
 SOCK_TYPES = {"TCP": (socket.SOCK_STREAM, 0), "UDP": (socket.SOCK_DGRAM, 0), "SCTP": (socket.SOCK_RAW, 132)}
 # include/uapi/linux/in.h and in6.h; the module socket does not have all of them.
 IP_TRANSPARENT, IPV6_TRANSPARENT, IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 19, 75, 8, 49, 50
+IP_MTU_DISCOVER, IP_PMTUDISC_DO = 10, 2
 _ETH_P_ALL = 3
 _BACKLOG = 1024
 
@@ -70,6 +71,14 @@ class Place:
             made.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
         made.bind((address, port))
         return made
+
+    def prepare(self, client: socket.socket, ttl: int) -> None:
+        """For a datagram: time to live, and no fragments."""
+        if self.family == socket.AF_INET6:
+            client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, ttl)
+        else:
+            client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+            client.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
 
     def heard(self) -> Iterator[bytes]:
         """IP packets that came in since the last time."""

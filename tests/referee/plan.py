@@ -43,12 +43,15 @@ DEVICES = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The first packet of a connection that is tried: `protocol` TCP, UDP or SCTP; addresses as text."""
+    """The first packet of a connection that is tried: `protocol` TCP, UDP or SCTP; addresses as text. `ttl` and
+    `payload` count for UDP."""
 
     source: str
     protocol: str
     destination: str
     port: int
+    ttl: int = 64
+    payload: bytes = b"hello"
 
     @classmethod
     def of(cls, flow: dict[str, Any]) -> "Request":

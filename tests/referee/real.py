@@ -1,15 +1,16 @@
 """The real kernel's side: connections tried with real sockets in the network of `network.py`.
 
-A packet crosses all three
-namespaces before the call that sends it returns; `SILENCE_MS` is what a refusal or an answer is given nevertheless
-before it counts as silence, and the counters of the rules have to say the same.
+A packet crosses all three namespaces before the call that sends it returns; `SILENCE_MS` is what a refusal or an answer
+is given nevertheless before it counts as silence, and the counters of the rules have to say the same.
 """
 
+import errno
 import select
 import socket
 import struct
 from collections.abc import Iterable
-from contextlib import closing, suppress
+from contextlib import closing
+from dataclasses import replace
 from ipaddress import IPv6Address
 from pathlib import Path
 
@@ -62,7 +63,11 @@ class RealNode:
         """Which clients are in a list of xt_recent."""
         with self.node.entered():
             text = Path("/proc/thread-self/net/xt_recent", recent_list).read_text(encoding="ascii")
-        return {client for client in clients if f"src={IPv6Address(client).exploded if ':' in client else client} " in text}
+        return {
+            client
+            for client in clients
+            if f"src={IPv6Address(client).exploded if ':' in client else client} " in text
+        }
 
     def _tcp(self, place: Place, client: socket.socket, request: Request) -> Seen:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -93,15 +98,16 @@ class RealNode:
     def _datagram(self, place: Place, client: socket.socket, request: Request) -> Seen:
         """UDP; and SCTP's INIT through a raw socket, since not every kernel has SCTP."""
         client.connect((request.destination, request.port if request.protocol == "UDP" else 0))
-        with suppress(
-            PermissionError
-        ):  # what OUTPUT drops is told to the sender; the ICMP error comes besides
-            client.send(b"hello" if request.protocol == "UDP" else sctp.init(request.port))
+        place.prepare(client, request.ttl)
+        said = ""
+        try:
+            client.send(request.payload if request.protocol == "UDP" else sctp.init(request.port))
+        except OSError as error:
+            said = errno.errorcode[error.errno or 0]
         found = self._ready(request.protocol, SILENCE_MS, client)
-        if found is None:
-            return self._nothing()
-        if found is client:
-            return Seen(REFUSED, refusal=self._refusal(place))
+        if found is None or found is client:
+            told = self._refusal(place)
+            return Seen(REFUSED, refusal=told, errno=said) if told else replace(self._nothing(), errno=said)
         there, server = found
         arrival = there.receive(server)
         port, answer = server.getsockname()[1], arrival.data
@@ -109,7 +115,7 @@ class RealNode:
             port, answer = sctp.answer(arrival.data)
         there.answer(server, arrival, answer)
         assert self._ready("none", _ANSWER_MS, client) is client
-        assert client.recv(100).endswith(answer)
+        assert client.recv(65535).endswith(answer)
         return Seen(ANSWERED, there.name, endpoint(arrival.destination, port), arrival.source)
 
     def _ready(

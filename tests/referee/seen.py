@@ -14,9 +14,9 @@ ANSWERED, REFUSED, SILENCE = "answered", "refused", "silence"
 @dataclass(frozen=True, slots=True)
 class Seen:
     """`ending`: answered, refused or silence. Of what arrived: `place` (node, pods, outside), `destination` as
-    `ip:port`, and `source`, the address that it came from. Of a refusal: `refusal`, by whom and how, and about what.
+    `ip:port`, and `source`, the address that it came from. Of a refusal: `refusal`, how, about what and by whom.
     `verdict`: what the filter table did to it (DROP, REJECT; ACCEPT by KUBE-NODEPORTS), "" for none of these, None
-    where nobody counted."""
+    where nobody counted. `errno`: what the system call said that sent a datagram."""
 
     ending: str
     place: str = ""
@@ -24,13 +24,14 @@ class Seen:
     source: str = ""
     refusal: str = ""
     verdict: str | None = None
+    errno: str = ""
 
 
 def counting(seen: Seen, before: Counter[str] | None, after: Counter[str] | None) -> Seen:
     """With what the filter table's counters say."""
-    return (
-        seen if before is None or after is None else replace(seen, verdict=" ".join(sorted(after - before)))
-    )
+    if before is None or after is None:
+        return seen
+    return replace(seen, verdict=" ".join(sorted(after - before)))
 
 
 def endpoint(address: str, port: int) -> str:
@@ -53,21 +54,28 @@ def judged(seen: Seen, flow: dict[str, Any]) -> tuple[str, bool]:
     return ("ACCEPT" if seen.verdict == "ACCEPT" else ""), masqueraded
 
 
-UNREACHABLE_TYPES = {4: 3, 6: 1}  # RFC 792, RFC 4443
-_UNREACHABLE = {ICMP: UNREACHABLE_TYPES[4], ICMPV6: UNREACHABLE_TYPES[6]}
+# ICMP errors by protocol and type: RFC 792, RFC 4443.
+_ERRORS = {
+    (ICMP, 3): "unreachable",
+    (ICMP, 11): "time exceeded",
+    (ICMPV6, 1): "unreachable",
+    (ICMPV6, 2): "too big",
+    (ICMPV6, 3): "time exceeded",
+}
 
 
 def refusal(packet: bytes) -> str:
-    """What an IP packet says, if it is a refusal: by whom, how, and about what; else ""."""
+    """What an IP packet says, if it is a RST or an ICMP error: by whom, how, and about what; else ""."""
     flow, where = read_flow(packet), layout(packet)
     if flow.proto == TCP and packet[where.l4 + 13] & RST:
         return f"reset by {endpoint(ip_text(flow.src), flow.sport)}"
-    if packet[where.l4] != _UNREACHABLE.get(flow.proto):
+    kind, code = packet[where.l4 : where.l4 + 2]
+    if (flow.proto, kind) not in _ERRORS:
         return ""
-    told = unreachable(packet[where.l4 + 1], read_flow(packet[where.l4 + 8 :]))
+    told = icmp_error(flow.proto, kind, code, read_flow(packet[where.l4 + 8 :]))
     return f"{told}, by {ip_text(flow.src)}"
 
 
-def unreachable(code: int, about: Flow) -> str:
+def icmp_error(protocol: int, kind: int, code: int, about: Flow) -> str:
     """An ICMP error in words. `about` is the flow of the packet that it quotes."""
-    return f"unreachable, code {code}, about {endpoint(ip_text(about.dst), about.dport)}"
+    return f"{_ERRORS[protocol, kind]}, code {code}, about {endpoint(ip_text(about.dst), about.dport)}"

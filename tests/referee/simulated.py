@@ -4,29 +4,21 @@ the client expects it.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import count
 
 from netlab import Clock, Inbox, Port, namespace, tcp, udp
 from referee import sctp
 from referee.backends import Backend, Iptables
 from referee.plan import DEVICES, NODE, OUTSIDE, PODS, Plan, Request
-from referee.seen import (
-    ANSWERED,
-    REFUSED,
-    SILENCE,
-    UNREACHABLE_TYPES,
-    Seen,
-    counting,
-    endpoint,
-    refusal,
-    unreachable,
-)
+from referee.seen import ANSWERED, REFUSED, SILENCE, Seen, counting, endpoint, icmp_error, refusal
 from scapy.layers.inet import IP
 from scapy.layers.inet6 import IPv6
 
+from netsim.kernel.errno import Errno
 from netsim.kernel.routing import Route
 from netsim.wire.addr import Prefix, ip, ip_text
-from netsim.wire.packet import SCTP, Flow, Packet
+from netsim.wire.packet import ICMP, ICMPV6, SCTP, Flow, Packet
 from netsim.wire.parse import parse
 
 _SECOND = 1_000_000_000
@@ -67,8 +59,10 @@ class SimulatedNode:
         before = self.backend.counts(self.ns) if counted else None
         first = self._first(request)
         asked = first.flow
-        self._start(self.plan.place(request.source), first)
+        said = self._start(self.plan.place(request.source), first)
         seen = self._ending(request, asked)
+        if said is not None and request.protocol != "TCP":
+            seen = replace(seen, errno=said.name)
         return counting(seen, before, self.backend.counts(self.ns) if counted else None)
 
     def forget_clients(self) -> None:
@@ -88,9 +82,11 @@ class SimulatedNode:
         ends = request.source, next(self._sports), request.destination, request.port
         if request.protocol == "TCP":
             return tcp(*ends, "S")
-        return (
-            udp(*ends) if request.protocol == "UDP" else self._sctp(ends[0], ends[2], sctp.init(request.port))
-        )
+        if request.protocol == "SCTP":
+            return self._sctp(ends[0], ends[2], sctp.init(request.port))
+        packet = udp(*ends, request.payload)
+        packet.ttl = request.ttl
+        return packet
 
     def _answer(self, request: Request, packet: Packet) -> Packet:
         flow = packet.flow
@@ -108,12 +104,12 @@ class SimulatedNode:
         )
         return parse(bytes(header / message))
 
-    def _start(self, place: str, packet: Packet) -> None:
+    def _start(self, place: str, packet: Packet) -> Errno | None:
         """A packet begins its way at a place."""
         if place == NODE:
-            self.ns.output(packet, self._now)
-        else:
-            self.ports[place].arrive(packet, self._now)
+            return self.ns.output(packet, self._now)
+        self.ports[place].arrive(packet, self._now)
+        return None
 
     def _ending(self, request: Request, asked: Flow) -> Seen:
         where = self._arrival(request)
@@ -130,8 +126,7 @@ class SimulatedNode:
         """Where the first packet has come to, or what its sender was told; "" for neither."""
         home = self.plan.place(request.source)
         for _, about, kind, code in self.inbox.errors:
-            assert kind == UNREACHABLE_TYPES[self.plan.family]
-            return unreachable(code, about)
+            return icmp_error(ICMP if self.plan.family == 4 else ICMPV6, kind, code, about)
         for there in (NODE, *self.ports):
             for packet in self._take(there):
                 if there == home and (told := refusal(packet.to_bytes()[14:])):
