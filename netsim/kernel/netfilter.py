@@ -22,7 +22,8 @@ from netsim.kernel.hooks import (
 )
 from netsim.kernel.targets import Dnat, Drop, Masquerade, Snat, Target
 from netsim.kernel.xtables import Xtables
-from netsim.wire.packet import Flow, IcmpMessage
+from netsim.wire import parse
+from netsim.wire.packet import ICMP, ICMPV6, Flow, IcmpMessage, Packet, RawBody
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
@@ -76,6 +77,8 @@ def conntrack_in(t: Traversal) -> Verdict:
 def _first_packet(t: Traversal, conntrack: Conntrack, old: Half | None) -> Verdict:
     if old is not None:
         conntrack.remove(old.entry)
+    if type(t.packet.body) is RawBody:
+        _understand(t.packet)
     if icmp.is_error(t.packet):
         return _related(t, conntrack)
     if conntrack.full(t.now):
@@ -88,6 +91,14 @@ def _first_packet(t: Traversal, conntrack: Conntrack, old: Half | None) -> Verdi
     if t.ns.journeys:
         t.ns.tell(t.packet, t.now, "conntrack", f"NEW {half.entry.text(t.now)}", t.hook.name)
     return ACCEPT
+
+
+def _understand(packet: Packet) -> None:
+    """A user's own packet, kept as bytes: an ICMP error among them belongs to the connection that it is about."""
+    if packet.flow.proto in (ICMP, ICMPV6):
+        body = parse.transport(packet)
+        if isinstance(body, IcmpMessage):
+            packet.body = body
 
 
 def _invalid(t: Traversal) -> Verdict:

@@ -34,7 +34,8 @@ def _arrange(
     priorities: Mapping[HookFunction, int],
 ) -> None:
     """Put the base chains that there are now among the plain functions."""
-    assert ns.xtables is not None and ns.ip6tables is not None
+    assert ns.xtables is not None
+    assert ns.ip6tables is not None
     ns.engines = (ns.xtables, ns.ip6tables, *((nft,) if nft.bases else ()))
     for hook in Hook:
         mine = [found for found in nft.bases if found.base.hook is hook]

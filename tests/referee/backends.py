@@ -102,9 +102,14 @@ class Iptables:
         assert found is not None
         return found
 
-    def restore(self, ns: RealNamespace, text: str) -> None:
+    def restore(self, ns: RealNamespace, text: str, *options: str) -> None:
         """`iptables-restore`."""
-        ns.run(f"{self.tool}-restore", stdin=text)
+        ns.run(f"{self.tool}-restore", *options, stdin=text)
+
+    def add(self, real: RealNamespace, simulated: Namespace, text: str) -> None:
+        """More rules for both, as for `iptables-restore --noflush`."""
+        self.restore(real, text, "--noflush")
+        self.tables(simulated).restore(text)
 
     def compare(self, real: RealNamespace, simulated: Namespace) -> None:
         """`iptables-save`, byte by byte but for its remarks."""

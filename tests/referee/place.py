@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from referee.namespaces import RealNamespace
 
+from netsim.wire.rewrite import read_flow
+
 SOCK_TYPES = {"TCP": (socket.SOCK_STREAM, 0), "UDP": (socket.SOCK_DGRAM, 0), "SCTP": (socket.SOCK_RAW, 132)}
 # include/uapi/linux/in.h and in6.h; the module socket does not have all of them.
 IP_TRANSPARENT, IPV6_TRANSPARENT, IP_PKTINFO, IPV6_RECVPKTINFO, IPV6_PKTINFO = 19, 75, 8, 49, 50
@@ -114,6 +116,12 @@ class Place:
             if kind == IPV6_PKTINFO:
                 return Arrival(data, source, sport, socket.inet_ntop(self.family, note[:16]))
         raise AssertionError("no IP_PKTINFO")
+
+    def inject(self, packet: bytes) -> None:
+        """Send an IP packet as it is."""
+        with self.ns.entered(), socket.socket(self.family, socket.SOCK_RAW, socket.IPPROTO_RAW) as raw:
+            flow = read_flow(packet)
+            raw.sendto(packet, (socket.inet_ntop(self.family, flow.dst), 0))
 
     def answer(self, server: socket.socket, arrival: Arrival, data: bytes) -> None:
         """Send a datagram back from the address that was meant."""

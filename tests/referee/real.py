@@ -16,9 +16,10 @@ from pathlib import Path
 
 from referee import sctp
 from referee.backends import Backend
+from referee.host import refuse
 from referee.network import RealNetwork
 from referee.place import Place
-from referee.plan import NODE, Plan, Request
+from referee.plan import DEVICES, NODE, Plan, Request
 from referee.seen import ANSWERED, REFUSED, SILENCE, Seen, counting, endpoint, refusal
 
 from netsim.wire.rewrite import read_flow
@@ -37,6 +38,7 @@ class RealNode:
         self.node = network.node
         self.places = network.places
         self._log: dict[str, list[bytes]] = {}
+        self._closed: set[int] = set()
         network.arrange(plan)
 
     def send(self, request: Request, counted: bool = False) -> Seen:
@@ -55,6 +57,16 @@ class RealNode:
         """Session affinity begins anew."""
         self.backend.forget_clients(self.node)
 
+    def close_port(self, protocol: str, port: int) -> None:
+        """Nobody answers there any more."""
+        self._closed.add(port)
+        for place in self.places.values():
+            place.serve(self.plan.ports - {(protocol, port)})
+
+    def narrow(self, role: str, mtu: int) -> None:
+        """The MTU of the node's device towards a place."""
+        self.node.ip(self.plan.family, f"link set {DEVICES[role].name} mtu {mtu}")
+
     def wait(self, seconds: float) -> None:
         """Time goes by."""
         select.poll().poll(seconds * 1000)
@@ -72,6 +84,7 @@ class RealNode:
     def _tcp(self, place: Place, client: socket.socket, request: Request) -> Seen:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         client.connect_ex((request.destination, request.port))
+        self._refuse_closed()
         waiter = select.poll()
         waiter.register(client, select.POLLOUT)
         # A socket that is busy connecting takes note of an ICMP error only at its next try, a second later.
@@ -104,6 +117,7 @@ class RealNode:
             client.send(request.payload if request.protocol == "UDP" else sctp.init(request.port))
         except OSError as error:
             said = errno.errorcode[error.errno or 0]
+        self._refuse_closed()
         found = self._ready(request.protocol, SILENCE_MS, client)
         if found is None or found is client:
             told = self._refusal(place)
@@ -136,6 +150,13 @@ class RealNode:
         for fd, _ in poll.poll(timeout_ms):
             return servers.get(fd, client)
         return None
+
+    def _refuse_closed(self) -> None:
+        """Let a place say that nobody listens, if something has come to a closed port."""
+        for place in self.places.values() if self._closed else ():
+            for packet in self._heard(place):
+                if read_flow(packet).dport in self._closed:
+                    place.inject(refuse(packet))
 
     def _heard(self, place: Place) -> list[bytes]:
         """What has come to a place since the connection was begun."""

@@ -10,6 +10,7 @@ from itertools import count
 from netlab import Clock, Inbox, Port, namespace, tcp, udp
 from referee import sctp
 from referee.backends import Backend, Iptables
+from referee.host import refuse
 from referee.plan import DEVICES, NODE, OUTSIDE, PODS, Plan, Request
 from referee.seen import ANSWERED, REFUSED, SILENCE, Seen, counting, endpoint, icmp_error, refusal
 from scapy.layers.inet import IP
@@ -37,6 +38,7 @@ class SimulatedNode:
         self.inbox: Inbox = self.ns.sockets  # type: ignore[assignment]
         self.ports = {role: Port(self.ns, device.name, clock) for role, device in DEVICES.items()}
         self._now = 0
+        self._closed: set[tuple[str, int]] = set()
         self._sports = count(40_000)
         self._configure()
 
@@ -68,6 +70,15 @@ class SimulatedNode:
     def forget_clients(self) -> None:
         """Session affinity begins anew: a day goes by."""
         self._now += _DAY
+
+    def close_port(self, protocol: str, port: int) -> None:
+        """Nobody answers there any more."""
+        self._closed.add((protocol, port))
+
+    def narrow(self, role: str, mtu: int) -> None:
+        """The MTU of the node's device towards a place."""
+        self.ports[role].device.mtu = mtu
+        self.ns.changed()
 
     def wait(self, seconds: float) -> None:
         """Time goes by."""
@@ -117,8 +128,12 @@ class SimulatedNode:
             return Seen(REFUSED, refusal=where) if where else Seen(SILENCE)
         there, packet = where
         flow = packet.flow
-        self._start(there, self._answer(request, packet))
+        closed = (request.protocol, flow.dport) in self._closed
+        answer = parse(refuse(packet.to_bytes()[14:])) if closed else self._answer(request, packet)
+        self._start(there, answer)
         back = self._take(self.plan.place(request.source))
+        if closed:
+            return Seen(REFUSED, refusal=refusal(back[0].to_bytes()[14:]))
         assert [p.flow for p in back] == [asked.reverse()], "the answer is not what the client expects"
         return Seen(ANSWERED, there, endpoint(ip_text(flow.dst), flow.dport), ip_text(flow.src))
 
