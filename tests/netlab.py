@@ -5,7 +5,7 @@ engine with a fabric of nodes and pods. Both use `Inbox` in place of real socket
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -14,6 +14,16 @@ from scapy.layers.inet import IP as ScapyIP
 from scapy.layers.l2 import Ether
 
 from netsim.cni.flat import FlatCni
+from netsim.dataplane.nftables import NftablesDataplane
+from netsim.dataplane.nftables_config import NftablesConfig
+from netsim.dataplane.node_view import LocalDetector, NodeView
+from netsim.dataplane.service_table import (
+    Endpoint,
+    ServicePort,
+    ServicePortName,
+    ServiceTable,
+    order_endpoints,
+)
 from netsim.engine import Engine, TimerQueue
 from netsim.fabric.fabric import Fabric, FabricConfig
 from netsim.fabric.host import Host, NodeHost, PodHost
@@ -366,3 +376,45 @@ def clone(packet: Packet, **changes: Any) -> Packet:
 
 def with_sysctl(sysctl: Sysctl, **changes: Any) -> Sysctl:
     return replace(sysctl, **changes)
+
+
+class NftServices:
+    """kube-proxy's nftables dataplane on the nodes of a `Lab`, one proxier each; `affinity` in seconds."""
+
+    def __init__(self, nodes: Sequence[NodeHost], affinity: int = 0) -> None:
+        self.affinity = affinity
+        dataplane = NftablesDataplane(NftablesConfig(service_cidrs=(Prefix.parse("10.96.0.0/16"),)))
+        detector = LocalDetector(prefix=Prefix.parse("10.244.0.0/16"))
+        self.proxiers = {
+            node: dataplane.on_node(
+                NodeView(
+                    node.name,
+                    node.address,
+                    (node.address,),
+                    local_detector=detector,
+                    node_port_addresses=(Prefix.host(node.address),),
+                )
+            )
+            for node in nodes
+        }
+        self.tables = dict.fromkeys(nodes, ServiceTable())
+
+    def serve(self, *wanted: Service, nodes: Iterable[NodeHost] | None = None) -> None:
+        """Make these the Services, in place of those before."""
+        for node in nodes if nodes is not None else self.proxiers:
+            old, new = self.tables[node], ServiceTable(map(self._port, wanted))
+            self.proxiers[node].sync(node.ns, old if len(old) else None, new)
+            self.tables[node] = new
+
+    def _port(self, service: Service) -> ServicePort:
+        endpoints = order_endpoints(Endpoint(ip(address), port) for address, port in service.backends)
+        name = ServicePortName(
+            "default", f"s{service.cluster_ip.replace('.', '-')}", "", service.proto.upper()
+        )
+        return ServicePort(
+            name,
+            ip(service.cluster_ip),
+            service.port,
+            affinity_timeout_s=self.affinity,
+            endpoints=endpoints,
+        )

@@ -6,8 +6,8 @@ finds what others have left behind; a partial sync writes the chains of the Serv
 differ. Chains that nobody needs any more are emptied at once and deleted by a later sync, because kernels before 6.2
 notice late that an element no longer leads to them.
 
-Source: pkg/proxy/nftables/proxier.go (`syncProxyRules`) of Kubernetes v1.34. Simplified: stale chains are deleted by the
-next sync, which upstream does once they have been stale for a second.
+Source: pkg/proxy/nftables/proxier.go (`syncProxyRules`) of Kubernetes v1.34. Simplified: stale chains are deleted by
+the next sync, which upstream does once they have been stale for a second.
 """
 
 from collections.abc import Iterable

@@ -71,5 +71,5 @@ def _port_text(port: ServicePortName) -> str:
 
 
 def _hashed(name: str) -> str:
-    name = f"{b32encode(sha256(name.encode()).digest())[:8].decode()}-{name}"
+    name = f"{b32encode(sha256(name.encode()).digest()[:5]).decode()}-{name}"  # 5 bytes are 8 characters
     return name if len(name) <= _BASE_LENGTH_MAX else f"{name[: _BASE_LENGTH_MAX - 3]}..."

@@ -12,10 +12,13 @@ from netsim.cluster.runtime import NodeConfig
 from netsim.cni.flat import FlatCni
 from netsim.dataplane.iptables import IptablesDataplane
 from netsim.dataplane.iptables_config import IptablesConfig
+from netsim.dataplane.nftables import NftablesDataplane
+from netsim.dataplane.nftables_config import PARTIAL_SYNC_MINOR, NftablesConfig
+from netsim.dataplane.nftables_config import SyncCost as NftablesSyncCost
 from netsim.dataplane.node_view import DetectLocal, LocalDetector, NodeView
 from netsim.experiment.settings import fabric_config, link_spec, node_netem
 from netsim.fabric.fabric import Cni, Fabric
-from netsim.wire.addr import Prefix, ip
+from netsim.wire.addr import Address, Prefix, ip
 
 if TYPE_CHECKING:
     from netsim.dataplane.base import Dataplane, NodeDataplane
@@ -33,8 +36,22 @@ def _iptables(spec: "ClusterSpec") -> IptablesDataplane:
     )
 
 
+def _nftables(spec: "ClusterSpec") -> NftablesDataplane:
+    return NftablesDataplane(
+        NftablesConfig(
+            masquerade_mark=1 << spec.kubeProxy.nftables.masqueradeBit,
+            service_cidrs=(Prefix.parse(spec.networking.serviceSubnet),),
+            partial_sync=spec.minor >= PARTIAL_SYNC_MINOR,
+            cost=NftablesSyncCost.for_minor(spec.minor),
+        )
+    )
+
+
 CNIS: Final[Mapping[str, Callable[[], Cni]]] = {"flat": FlatCni}
-DATAPLANES: Final[Mapping[str, Callable[["ClusterSpec"], "Dataplane[Any]"]]] = {"iptables": _iptables}
+DATAPLANES: Final[Mapping[str, Callable[["ClusterSpec"], "Dataplane[Any]"]]] = {
+    "iptables": _iptables,
+    "nftables": _nftables,
+}
 
 
 def build_fabric(engine: "Engine", spec: "ClusterSpec") -> Fabric:
@@ -74,19 +91,27 @@ def node_view(spec: "ClusterSpec", node: NodeConfig) -> NodeView:
     """A node as its kube-proxy sees it, by KubeProxyConfiguration."""
     proxy = spec.kubeProxy
     address = ip(node.address)
-    ranges = tuple(prefix for prefix in map(Prefix.parse, proxy.nodePortAddresses))
-    section = proxy.nftables if spec.networking.kubeProxyMode == "nftables" else proxy.iptables
     return NodeView(
         node.name,
         address,
         (address,),
         node.labels.get("topology.kubernetes.io/zone", ""),
         _detector(spec, node),
-        section.masqueradeAll,
+        spec.proxy_section.masqueradeAll,
         proxy.iptables.localhostNodePorts,
-        tuple(prefix for prefix in ranges if len(prefix.address) == len(address)) or None,
+        _node_port_addresses(spec, address),
         node_hints=spec.minor >= 34,
     )
+
+
+def _node_port_addresses(spec: "ClusterSpec", primary: Address) -> tuple[Prefix, ...] | None:
+    """Where nodePorts answer: None for all addresses, the default of iptables; that of nftables is the primary one
+    (pkg/proxy/apis/config/v1alpha1/defaults.go)."""
+    texts = spec.kubeProxy.nodePortAddresses
+    if texts == ("primary",) or (not texts and spec.networking.kubeProxyMode == "nftables"):
+        return (Prefix.host(primary),)
+    ranges = (Prefix.parse(text) for text in texts)
+    return tuple(prefix for prefix in ranges if len(prefix.address) == len(primary)) or None
 
 
 def _detector(spec: "ClusterSpec", node: NodeConfig) -> LocalDetector:

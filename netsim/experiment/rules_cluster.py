@@ -9,14 +9,15 @@ from itertools import combinations
 
 from netsim.experiment.rules_objects import check_labels
 from netsim.experiment.rules_place import Path, Place
+from netsim.experiment.rules_proxy import check_proxy
 from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, NodeEntry, cables_matching
 from netsim.experiment.spec_names import did_you_mean
 
 # What is simulated, and what else users may know: so that the message can say "not yet" instead of "unknown".
-MODES = ("iptables",)
+MODES = ("iptables", "nftables")
 NETWORKS = ("flat",)
 FAMILIES = ("ipv4",)
-_OTHER_MODES = ("nftables", "ipvs", "none", "ebpf")
+_OTHER_MODES = ("ipvs", "none", "ebpf")
 _OTHER_NETWORKS = ("vxlan", "bridge")
 _OTHER_FAMILIES = ("ipv6", "dual")
 RESERVED_NAMES = ("router", "switch")
@@ -27,6 +28,7 @@ _NODE_RANGE_LENGTH = 24  # kube-controller-manager --node-cidr-mask-size-ipv4
 def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = frozenset()) -> None:
     """Record what is wrong with the cluster itself. `unsure`: sections that could not be read (they have defaults)."""
     _check_choices(spec, place)
+    check_proxy(spec, place)
     if "networking" in unsure:
         return
     _check_subnets(spec, place)

@@ -30,7 +30,12 @@ from netsim.experiment.spec_fields import (
     Subnet,
 )
 from netsim.experiment.spec_kubelet import KubeletConfig
-from netsim.experiment.spec_proxy import ControllerManagerConfig, KubeProxyConfig
+from netsim.experiment.spec_proxy import (
+    ControllerManagerConfig,
+    IptablesConfig,
+    KubeProxyConfig,
+    NftablesConfig,
+)
 
 Role = Literal["control-plane", "worker"]
 
@@ -206,6 +211,12 @@ class ClusterSpec(SpecModel):
                 quality = quality.model_copy(update=given)
         return quality
 
+    @property
+    def proxy_section(self) -> IptablesConfig | NftablesConfig:
+        """The part of KubeProxyConfiguration that the chosen mode reads."""
+        sections = {"nftables": self.kubeProxy.nftables}
+        return sections.get(self.networking.kubeProxyMode, self.kubeProxy.iptables)
+
     def timing_flags(self) -> dict[str, object]:
         """The settings of control plane, kubelet and kube-proxy that the file gives, by upstream's flag names.
 
@@ -231,8 +242,8 @@ class ClusterSpec(SpecModel):
             "kubeAPIQPS": kubelet.kubeAPIQPS,
             "kubeAPIBurst": kubelet.kubeAPIBurst,
             "crashLoopBackOff.maxContainerRestartPeriod": kubelet.crashLoopBackOff.max_container_restart_period_ns,
-            "iptables.minSyncPeriod": self.kubeProxy.iptables.min_sync_period_ns,
-            "iptables.syncPeriod": self.kubeProxy.iptables.sync_period_ns,
+            f"{self.networking.kubeProxyMode}.minSyncPeriod": self.proxy_section.min_sync_period_ns,
+            f"{self.networking.kubeProxyMode}.syncPeriod": self.proxy_section.sync_period_ns,
         }
         return {flag: value for flag, value in flags.items() if value is not None}
 

@@ -31,7 +31,7 @@ class IptablesConfig(SpecModel):
 
 
 class NftablesConfig(SpecModel):
-    """KubeProxyNFTablesConfiguration; for the nftables mode, which is not simulated yet."""
+    """KubeProxyNFTablesConfiguration, for the nftables mode."""
 
     min_sync_period_ns: Duration | None = Field(None, alias="minSyncPeriod")
     sync_period_ns: PositiveDuration | None = Field(None, alias="syncPeriod")

@@ -6,6 +6,7 @@ and in `nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __
 tables (NOTRACK), the security table.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel import icmp, nat, nft_hooks
@@ -17,6 +18,7 @@ from netsim.kernel.hooks import (
     NEW,
     RELATED,
     DropReason,
+    HookFunction,
     Traversal,
     Verdict,
 )
@@ -223,6 +225,6 @@ def confirm(t: Traversal) -> Verdict:
 
 
 # include/uapi/linux/netfilter_ipv4.h; between them come the chains of nftables.
-PRIORITIES: Final = {
+PRIORITIES: Final[Mapping[HookFunction, int]] = {
     conntrack_in: -200, nat_destination: -100, filter_table: 0, nat_source: 100, confirm: (1 << 31) - 1,
 }  # fmt: skip

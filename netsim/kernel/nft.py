@@ -1,12 +1,10 @@
 """nftables in one network namespace: what its tables say about packets.
 
 Called at the hooks (`nft_hooks.py`) once there is a base chain, by dataplanes (`commit`), and by whoever prints rules
-(`list_ruleset`). The evaluation and its memory are those of `rule_engine.py`. Sets and verdict maps are look-ups, so the
-number of rules visited, and with it the cost of a first packet, does not grow with the number of Services.
+(`list_ruleset`). The evaluation and its memory are those of `rule_engine.py`. Sets and verdict maps are look-ups, so
+the number of rules visited, and with it the cost of a first packet, does not grow with the number of Services.
 
-Source: net/netfilter/nf_tables_core.c (`nft_do_chain`), nf_tables_api.c of Linux 6.8. Simplified: a chain that is still
-used somewhere may be deleted as long as nothing leads to it (`EBUSY` is not told from dangling jumps); packets of chains
-of type nat are only those that nat asks about, as in Linux.
+Source: net/netfilter/nf_tables_core.c (`nft_do_chain`), nf_tables_api.c of Linux 6.8.
 """
 
 from collections.abc import Callable, Sequence

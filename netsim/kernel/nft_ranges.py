@@ -9,11 +9,11 @@ from netsim.wire.addr import Prefix, ip_text
 
 
 def ranges_text(prefixes: Iterable[Prefix]) -> str:
-    """`{ 1.2.3.0/24, 5.6.7.8, 10.0.0.0-10.0.2.255 }`; a single element stands without braces."""
+    """`{ 1.2.3.0/24, 5.6.7.8, 10.0.0.0-10.0.2.255 }`; an element that was written alone stands without braces."""
     prefixes = tuple(prefixes)
     length = len(prefixes[0].address)
     texts = [_text(first, last, length) for first, last in _merged(prefixes)]
-    return texts[0] if len(texts) == 1 else f"{{ {', '.join(texts)} }}"
+    return texts[0] if len(prefixes) == 1 else f"{{ {', '.join(texts)} }}"
 
 
 def _merged(prefixes: Iterable[Prefix]) -> list[tuple[int, int]]:

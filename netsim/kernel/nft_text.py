@@ -44,7 +44,7 @@ def _set(found: NamedSet, now: int) -> Iterator[str]:
         yield f'\tcomment "{spec.comment}"'
     elements = _learnt(found, now) if spec.dynamic else _written(found)
     if elements:
-        short = spec.key.type == "ipv4_addr" and not spec.is_map
+        short = spec.key.type == "ipv4_addr"
         yield f"\telements = {{ {_lines(elements, 2 if short else 1)} }}"
     yield "}"
 

@@ -71,7 +71,9 @@ def _reject(target: Target) -> str:
     assert isinstance(target, Reject)
     if target.with_ == "tcp-reset":
         return "reject with tcp reset"
-    return f"reject with icmp {target.with_.removeprefix('icmp-')}" if target.with_ else "reject"
+    if target.type == "icmp-port-unreachable":
+        return "reject"
+    return f"reject with icmp {target.type.removeprefix('icmp-')}"
 
 
 def _to(word: str, target: Target) -> str:

@@ -2,7 +2,8 @@
 
 A followed namespace remembers no paths (and no walks through its rules), so the same script is run twice: plainly, and
 with every namespace followed. Everything that can be observed must be equal: each frame on each link with its time,
-each delivery byte for byte, each drop, conntrack, and the counters of the rules.
+each delivery byte for byte, each drop, conntrack, and the counters of the rules. Services are served by iptables, or by
+kube-proxy's nftables rules with iptables beside them.
 """
 
 from collections.abc import Sequence
@@ -11,15 +12,32 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from netlab import Lab, Service, filter, inbox, services, tcp, udp
+from netlab import Lab, NftServices, Service, filter, inbox, services, tcp, udp
 
 from netsim.engine import MS, US, S
 from netsim.fabric.capture import Capture
 from netsim.fabric.host import Host
 from netsim.fabric.link import Netem
+from netsim.kernel import fastpath
+from netsim.kernel.hooks import Hook
+from netsim.kernel.nft_match import Address, CtState, L4Protocol, Port, SetMark
+from netsim.kernel.nft_table import Base, Chain, Rule, TableId
+from netsim.kernel.nft_transaction import Transaction, Write
+from netsim.kernel.nft_verdict import ACCEPT, DROP, REJECT, RandomMap, final
 from netsim.kernel.routing import Route, RouteKind
+from netsim.kernel.targets import Dnat
 from netsim.wire.addr import Prefix, ip, ip_text
 from netsim.wire.packet import ACK, FIN, SYN, TCP, UDP, Packet, TcpSegment
+
+FORWARD, EARLY = Base("filter", Hook.FORWARD, 0), Base("filter", Hook.PREROUTING, -110)
+NAT = Base("nat", Hook.PREROUTING, -90)
+
+
+def lab_chain(*rules: Rule, base: Base = FORWARD) -> Transaction:
+    """A table of ours beside kube-proxy's, with one base chain at a time and place."""
+    chain = Chain(f"{base.type}-{base.hook.name.lower()}", rules, base)
+    return Transaction(TableId("ip", "lab"), (Write(chain),))
+
 
 DNS, WEB = "10.96.0.10", "10.96.0.20"
 PODS = [(1, 5), (1, 6), (2, 7), (2, 8)]
@@ -43,6 +61,19 @@ RULE_CHANGES = [
     filter("-I FORWARD -j MARK --set-mark 0x1"),
     filter("-I FORWARD -m conntrack --ctstate DNAT -j ACCEPT"),
     services(Service(DNS, 53, [("10.244.2.8", 8053)])),
+]
+NFT_CHANGES = [
+    lab_chain(Rule((Address("daddr", (Prefix.parse("10.244.2.7/32"),)),), DROP)),
+    lab_chain(),
+    lab_chain(Rule((Port(UDP, 8053),), REJECT)),
+    lab_chain(Rule((), RandomMap((DROP, ACCEPT, ACCEPT)), counted=True)),
+    lab_chain(Rule((SetMark(1),))),
+    lab_chain(
+        Rule((CtState(("ESTABLISHED",)),), ACCEPT, counted=True), Rule((Port(TCP, 8080),), counted=True)
+    ),
+    lab_chain(Rule((Address("daddr", (Prefix.parse(f"{DNS}/32"),)),), counted=True), base=EARLY),
+    lab_chain(Rule((L4Protocol(TCP),), ACCEPT, counted=True), base=EARLY),
+    lab_chain(Rule((Port(UDP, 53),), final(Dnat(ip("10.244.1.6"), 8053))), base=NAT),
 ]
 NETEMS = [
     Netem(delay_ns=5 * MS, jitter_ns=3 * MS),
@@ -85,16 +116,17 @@ repeats = st.builds(lambda send, times: [send] * times, sends, st.integers(1, 4)
 changes = st.builds(
     Change,
     st.sampled_from(["rules", "route", "netem", "cable", "delete", "mtu", "crash"]),
-    st.integers(0, 20),
+    st.integers(0, 30),
 )
 waits = st.sampled_from([0, 3 * US, 40 * US, 300 * US, 2 * MS, 700 * MS, 3 * S, 40 * S])
 scripts = st.lists(st.tuples(st.one_of(repeats, repeats, repeats, changes), waits), min_size=1, max_size=25)
 
 
 class Run:
-    """One execution of a script."""
+    """One execution of a script. `mode` says what serves the Services; `affinity` is their clients' (nftables)."""
 
-    def __init__(self, follow: bool, seed: int = 1) -> None:
+    def __init__(self, follow: bool, seed: int = 1, mode: str = "iptables", affinity: int = 0) -> None:
+        self.mode = mode
         self.lab = Lab(nodes=2, seed=seed, follow=follow)
         for node, number in PODS:
             self.lab.pod(node, number)
@@ -106,10 +138,15 @@ class Run:
         }
         for host in self.hosts.values():
             inbox(host).answer = self.answerer(host)
-        self.lab.serve(
-            Service(DNS, 53, [("10.244.1.5", 8053), ("10.244.2.7", 8053)]),
+        served = (
+            Service(DNS, 53, [("10.244.1.5", 8053), ("10.244.2.7", 8053), ("10.244.2.8", 8053)]),
             Service(WEB, 80, [("10.244.2.8", 8080), ("10.244.1.6", 8080)], "tcp"),
         )
+        if mode == "iptables":
+            self.lab.serve(*served)
+        else:
+            self.nft = NftServices(self.lab.nodes, affinity)
+            self.nft.serve(*served)
         self.lab.rules(filter(BASE_RULES))
         self.capture = Capture()
         for cable in self.lab.fabric.cables.values():
@@ -164,6 +201,13 @@ class Run:
     def rules(self, which: int) -> None:
         node = self.lab.nodes[which % 2]
         assert node.ns.xtables is not None
+        assert node.ns.nft is not None
+        if self.mode == "nftables" and which % 3:
+            if which % 3 == 1:
+                self.nft.serve(Service(DNS, 53, [("10.244.2.8", 8053)]), nodes=[node])
+            else:
+                node.ns.nft.commit(NFT_CHANGES[which // 3 % len(NFT_CHANGES)])
+            return
         node.ns.xtables.restore(RULE_CHANGES[which % len(RULE_CHANGES)])
 
     def route(self, which: int) -> None:
@@ -225,7 +269,10 @@ class Run:
     def counters(self) -> dict[str, str]:
         for node in self.lab.nodes:
             node.ns.conntrack.settle()
-        return {node.name: node.ns.xtables.save(counters=True) for node in self.lab.nodes}
+        return {
+            node.name: node.ns.xtables.save(counters=True) + node.ns.nft.list_ruleset(self.lab.engine.now)
+            for node in self.lab.nodes
+        }
 
     def remembered(self) -> int:
         """Packets that took a remembered path since their counts were last settled."""
@@ -233,16 +280,28 @@ class Run:
         return sum(half.path.packets for half in halves if half.path is not None)
 
 
-@settings(max_examples=60)
-@given(scripts, st.integers(0, 3))
-def test_both_ways_give_the_same_run(script: list[tuple[Any, int]], seed: int) -> None:
-    fast, full = Run(False, seed).execute(script), Run(True, seed).execute(script)
+def agree(fast: Run, full: Run) -> None:
     assert full.remembered() == 0
     assert fast.frames() == full.frames()
     assert fast.deliveries() == full.deliveries()
     assert fast.books() == full.books()
     assert fast.conntrack() == full.conntrack()
     assert fast.counters() == full.counters()
+
+
+@settings(max_examples=60)
+@given(scripts, st.integers(0, 3))
+def test_both_ways_give_the_same_run(script: list[tuple[Any, int]], seed: int) -> None:
+    agree(Run(False, seed).execute(script), Run(True, seed).execute(script))
+
+
+@settings(max_examples=60)
+@given(scripts, st.integers(0, 3), st.sampled_from([0, 0, 2]))
+def test_both_ways_give_the_same_run_with_nftables(
+    script: list[tuple[Any, int]], seed: int, affinity: int
+) -> None:
+    fast, full = (Run(follow, seed, "nftables", affinity).execute(script) for follow in (False, True))
+    agree(fast, full)
 
 
 def steady(protocol: str) -> list[tuple[Any, int]]:
@@ -265,13 +324,31 @@ def steady(protocol: str) -> list[tuple[Any, int]]:
     return script
 
 
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
 @pytest.mark.parametrize("protocol", ["udp", "tcp"])
-def test_steady_flows_take_the_remembered_path(protocol: str) -> None:
+def test_steady_flows_take_the_remembered_path(protocol: str, mode: str) -> None:
     script = steady(protocol)
-    fast, full = Run(False).execute(script), Run(True).execute(script)
+    fast, full = Run(False, mode=mode).execute(script), Run(True, mode=mode).execute(script)
     assert fast.remembered() > 150
     assert fast.frames() == full.frames()
     assert fast.counters() == full.counters()
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables"])
+def test_new_flows_take_the_remembered_way(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once every branch of the rules has been seen."""
+    taken: list[Packet] = []
+    real = fastpath.take
+
+    def take(ns: Any, conntrack: Any, first: Any, packet: Packet, now: int) -> None:
+        taken.append(packet)
+        real(ns, conntrack, first, packet, now)
+
+    monkeypatch.setattr(fastpath, "take", take)
+    script = [([Send("p1-6", DNS, 4000 + port, "", 100, 64)], 5 * MS) for port in range(60) for _ in range(2)]
+    fast, full = Run(False, mode=mode).execute(script), Run(True, mode=mode).execute(script)
+    assert len(taken) > 40
+    agree(fast, full)
 
 
 def test_watching_changes_nothing() -> None:
