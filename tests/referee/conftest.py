@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 from referee.backends import BACKENDS
 from referee.mapped import family_of, twin
-from referee.namespaces import missing
+from referee.namespaces import missing, require
 from referee.network import RealNetwork
 
 
@@ -35,11 +35,7 @@ def _missing() -> str:
 @pytest.fixture(autouse=True)
 def _referee() -> None:
     """Skip, or in CI fail, where there is no referee."""
-    reason = _missing()
-    if reason and os.environ.get("CI"):
-        pytest.fail(f"the real kernel has to be asked in CI: {reason}")
-    if reason:
-        pytest.skip(f"the real kernel cannot be asked: {reason}")
+    require(_missing(), in_ci=bool(os.environ.get("CI")))
 
 
 @pytest.fixture(scope="session")

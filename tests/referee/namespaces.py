@@ -15,11 +15,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import pytest
+
 TOOLS = ("ip", "iptables-save", "iptables-restore", "ip6tables-save", "ip6tables-restore", "nft", "conntrack")
 PREFIX = f"netsim-{os.getpid()}"
 _NETNS = Path("/run/netns")
 _CLONE_NEWNET = 0x4000_0000
 _TOOL_TIMEOUT_S = 20
+# One rule for each part of netfilter that kube-proxy's rules need.
+_TRIAL = """*filter
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment x -j REJECT
+COMMIT
+*nat
+-A OUTPUT -m addrtype --dst-type LOCAL -m statistic --mode random --probability 0.5 -j MARK --set-xmark 0x1/0x1
+-A OUTPUT -m recent --rcheck --seconds 1 --reap --name x -m mark --mark 0x1/0x1 -j RETURN
+-A POSTROUTING -j MASQUERADE --random-fully
+COMMIT
+"""
+_NFT_TRIAL = """table ip x {
+    set s { type ipv4_addr; flags dynamic,timeout; timeout 1s; }
+    chain a { update @s { ip saddr }; meta l4proto tcp dnat to 10.0.0.1:80; }
+    chain b {
+        type nat hook output priority -100;
+        fib daddr type local meta l4proto tcp numgen random mod 2 vmap { 0 : goto a, 1 : goto a }
+    }
+}
+"""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count(1)
@@ -34,14 +55,30 @@ def missing() -> str:
     if os.geteuid() != 0:
         return "not root"
     try:
+        _sweep()
         with RealNamespace("try") as ns:
-            ns.run(
-                "iptables-restore",
-                stdin="*nat\n-A OUTPUT -m statistic --mode random --probability 0.5\nCOMMIT\n",
-            )
-    except (OSError, subprocess.CalledProcessError) as error:
-        return f"no network namespaces or no iptables in this kernel: {getattr(error, 'stderr', '') or error}"
+            for command in ("iptables-restore", "ip6tables-restore"):
+                ns.run(command, stdin=_TRIAL)
+            ns.run("nft", "-f", "-", stdin=_NFT_TRIAL)
+    except OSError as error:
+        return f"no network namespaces here, or not all of netfilter: {str(error).splitlines()[0]}"
     return ""
+
+
+def require(reason: str, in_ci: bool) -> None:
+    """Skip a test for a reason, or in CI fail it."""
+    if reason and in_ci:
+        pytest.fail(f"the real kernel has to be asked in CI: {reason}")
+    if reason:
+        pytest.skip(f"the real kernel cannot be asked: {reason}")
+
+
+def _sweep() -> None:
+    """Remove what runs have left behind that were killed."""
+    for path in _NETNS.glob("netsim-*") if _NETNS.exists() else ():
+        pid = path.name.split("-")[1]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            tool("ip", "netns", "delete", path.name)
 
 
 def tool(*command: str, stdin: str = "") -> str:

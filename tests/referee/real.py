@@ -18,7 +18,7 @@ from referee import sctp
 from referee.backends import Backend
 from referee.host import refuse
 from referee.network import RealNetwork
-from referee.place import Place
+from referee.place import Arrival, Place
 from referee.plan import DEVICES, NODE, Plan, Request
 from referee.seen import ANSWERED, REFUSED, SILENCE, Seen, counting, endpoint, refusal
 
@@ -66,6 +66,14 @@ class RealNode:
     def narrow(self, role: str, mtu: int) -> None:
         """The MTU of the node's device towards a place."""
         self.node.ip(self.plan.family, f"link set {DEVICES[role].name} mtu {mtu}")
+
+    def datagram(self, role: str, port: int) -> Arrival:
+        """The next datagram at a UDP server of a place."""
+        found = self._ready("UDP", _ANSWER_MS)
+        assert isinstance(found, tuple)
+        place, server = found
+        assert (place.name, server.getsockname()[1]) == (role, port)
+        return place.receive(server)
 
     def wait(self, seconds: float) -> None:
         """Time goes by."""
