@@ -54,25 +54,24 @@ def explore(side: Side, case: dict[str, Any], flow: dict[str, Any]) -> frozenset
 
 def in_words(found: frozenset[Seen], flow: dict[str, Any]) -> tuple[str | list[str], bool]:
     """In the words of the cases. Of a pod that may meet itself only that meeting is masqueraded, and a row says so."""
-    outputs, masqueraded = zip(*(judged(seen, flow) for seen in found), strict=True)
-    if isinstance(flow["expect"]["output"], list):
-        order = flow["expect"]["output"]
-        return sorted(set(outputs), key=lambda o: (o not in order, order.index(o) if o in order else o)), any(
-            masqueraded
-        )
-    return outputs[0], any(masqueraded)
+    judgements = [judged(seen, flow) for seen in found]
+    outputs = {output for output, _ in judgements}
+    masqueraded = any(rewritten for _, rewritten in judgements)
+    wanted = flow["expect"]["output"]
+    if not isinstance(wanted, list):
+        return outputs.pop(), masqueraded
+    return [*(o for o in wanted if o in outputs), *sorted(outputs.difference(wanted))], masqueraded
 
 
-def inexpressible(case: dict[str, Any], flow: dict[str, Any], plan: Plan) -> str:
-    """Why what upstream expects of a flow cannot be had from a node, or "". Both sides have to agree all the same.
+def inexpressible(mode: str, case: dict[str, Any], flow: dict[str, Any], plan: Plan) -> bool:
+    """Whether what upstream expects of a flow cannot be had from a node. Both sides have to agree all the same.
 
-    The tracer of upstream's tests leads every packet through KUBE-EXTERNAL-SERVICES. OUTPUT does not lead there: what
-    the node itself sends to an address elsewhere goes out, whoever would be refused there."""
+    The tracer of upstream's iptables tests leads every packet through KUBE-EXTERNAL-SERVICES. OUTPUT does not lead
+    there: what the node itself sends to an address elsewhere goes out, whoever would be refused there."""
     away = plan.place(flow["sourceIP"]) == NODE and plan.place(flow["destIP"]) != NODE
     cluster_ips = {o["spec"].get("clusterIP") for o in case["objects"] if o["kind"] == "Service"}
-    if away and flow["destIP"] not in cluster_ips and flow["expect"]["output"] in ("REJECT", "DROP"):
-        return "OUTPUT does not lead to KUBE-EXTERNAL-SERVICES"
-    return ""
+    refused = flow["destIP"] not in cluster_ips and flow["expect"]["output"] in ("REJECT", "DROP")
+    return mode == "iptables" and away and refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Ruling:
     flow: dict[str, Any]
     real: frozenset[Seen]
     simulated: frozenset[Seen]
-    without_expectation: str
+    inexpressible: bool
 
     @property
     def problems(self) -> list[str]:
@@ -91,7 +90,7 @@ class Ruling:
         if self.real != self.simulated:
             found.append("the simulator and the real kernel disagree")
         expected = self.flow["expect"]["output"], self.flow["expect"]["masq"]
-        if not self.without_expectation and in_words(self.real, self.flow) != expected:
+        if not self.inexpressible and in_words(self.real, self.flow) != expected:
             found.append(f"upstream expects {expected}")
         return found
 
@@ -110,7 +109,7 @@ def rule(twins: Twins, case: dict[str, Any]) -> list[Ruling]:
             flow,
             explore(real, case, flow),
             explore(simulated, case, flow),
-            inexpressible(case, flow, twins.plan),
+            inexpressible(twins.backend.name, case, flow, twins.plan),
         )
         for flow in case["flows"]
     ]

@@ -27,20 +27,11 @@ from referee.namespaces import missing, require
 from referee.network import RealNetwork
 
 
-@functools.cache
-def _missing() -> str:
-    return missing()
-
-
-@pytest.fixture(autouse=True)
-def _referee() -> None:
-    """Skip, or in CI fail, where there is no referee."""
-    require(_missing(), in_ci=bool(os.environ.get("CI")))
-
-
 @pytest.fixture(scope="session")
 def networks() -> Iterator[Callable[[int], RealNetwork]]:
-    """The real network of a family, made when it is first asked for."""
+    """The real network of a family, made when it is first asked for. Without a kernel to ask a test is skipped, or in
+    CI fails."""
+    require(missing(), in_ci=bool(os.environ.get("CI")))
     with ExitStack() as stack:
 
         @functools.cache

@@ -9,13 +9,16 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 PROPERTY = "referee"
-_HEAD = ("mode", "feature", "flows", "agree", "disagree", "no expectation")
+_HEAD = ("mode", "feature", "flows", "agree", "disagree", "not expressible")
+_NOTE = """Flows are counted under each of their case's features. Flows of "not expressible" are replayed, but compared only
+with each other: upstream's iptables tracer leads what the node itself sends through KUBE-EXTERNAL-SERVICES, OUTPUT
+does not."""
 
 Row = Sequence[str | int]
 
 
 def rows(reports: Iterable[pytest.TestReport]) -> list[Row]:
-    """What the tests have handed in, added up: mode, feature, flows, agreements, disagreements, without expectation."""
+    """What the tests have handed in, added up: mode, feature, flows, agreements, disagreements, not expressible."""
     sums: dict[tuple[str, str], list[int]] = {}
     for report in reports:
         for name, value in report.user_properties:
@@ -34,4 +37,5 @@ def write(terminal: pytest.TerminalReporter) -> None:
     terminal.section("agreements of the simulator with the real kernel")
     for row in [_HEAD, *found]:
         mode, feature, *numbers = map(str, row)
-        terminal.write_line(f"{mode:<15} {feature:<29}" + "".join(f"{number:>15}" for number in numbers))
+        terminal.write_line(f"{mode:<15} {feature:<29}" + "".join(f"{number:>16}" for number in numbers))
+    terminal.write_line(_NOTE)

@@ -1,5 +1,5 @@
-"""Runs kube-proxy's facts (`CASES/kube_proxy/*.json`, see the README there) against our dataplanes (`tests/proxylab.py`);
-`tests/caselab.py` makes the worlds of the cases."""
+"""Runs kube-proxy's facts (`CASES/kube_proxy/*.json`, see the README there) against our dataplanes; `tests/proxylab.py`
+names those, `tests/caselab.py` makes the worlds of the cases."""
 
 import json
 from collections.abc import Callable, Iterator
