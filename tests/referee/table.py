@@ -10,9 +10,9 @@ import pytest
 
 PROPERTY = "referee"
 _HEAD = ("mode", "feature", "flows", "agree", "disagree", "not expressible")
-_NOTE = """Flows are counted under each of their case's features. Flows of "not expressible" are replayed, but compared only
-with each other: upstream's iptables tracer leads what the node itself sends through KUBE-EXTERNAL-SERVICES, OUTPUT
-does not."""
+_NOTE = """Flows are counted under each of their case's features. Flows of "not expressible" are replayed, but compared
+only with each other: upstream's iptables tracer leads what the node itself sends through KUBE-EXTERNAL-SERVICES,
+OUTPUT does not."""
 
 Row = Sequence[str | int]
 
