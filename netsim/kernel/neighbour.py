@@ -225,4 +225,4 @@ class Neighbours:
 
 def protocol_name(address: Address) -> str:
     """How the MAC address of a neighbour is found: `ARP` or `ND`."""
-    return _PROTOCOLS[len(address)].NAME
+    return arp.NAME if len(address) == 4 else ndisc.NAME
