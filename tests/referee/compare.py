@@ -28,7 +28,7 @@ def asked_of(mode: str, case: dict[str, Any]) -> dict[str, Any]:
 class Side(Protocol):
     """The real or the simulated node."""
 
-    def send(self, request: Request, counted: bool = False) -> Seen:
+    def send(self, request: Request, counted: bool = False, silent: bool = False) -> Seen:
         """Try one connection."""
 
     def forget_clients(self) -> None:
@@ -41,7 +41,7 @@ def explore(side: Side, case: dict[str, Any], flow: dict[str, Any]) -> frozenset
     expected = flow["expect"]["output"]
     request = Request.of(flow)
     if not isinstance(expected, list):
-        return frozenset({side.send(request, counted=True)})
+        return frozenset({side.send(request, counted=True, silent=expected == "DROP")})
     found: set[Seen] = set()
     for attempt in range(_ATTEMPTS):
         if attempt >= _ROUNDS * len(expected) and {seen.destination for seen in found} >= set(expected):

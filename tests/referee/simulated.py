@@ -54,8 +54,8 @@ class SimulatedNode:
         default = Prefix.parse("0.0.0.0/0" if family == 4 else "::/0")
         ns.add_route(Route(default, self.ports[OUTSIDE].device))
 
-    def send(self, request: Request, counted: bool = False) -> Seen:
-        """Try one connection; `counted`: look at the rules' counters too."""
+    def send(self, request: Request, counted: bool = False, silent: bool = False) -> Seen:
+        """Try one connection; `counted`: look at the rules' counters too; `silent`: no answer is expected."""
         self._now += _BETWEEN
         self.inbox.errors.clear()
         before = self.backend.counts(self.ns) if counted else None
