@@ -129,9 +129,12 @@ class RealNode:
         except OSError as error:
             said = errno.errorcode[error.errno or 0]
         self._refuse_closed()
-        found = self._ready(request.protocol, self._patience_ms, client)
+        # Not every ICMP error is told to a socket that has not asked for all of them.
+        told, found = self._refusal(place), None
+        if not told:
+            found = self._ready(request.protocol, self._patience_ms, client)
         if found is None or found is client:
-            told = self._refusal(place)
+            told = told or self._refusal(place)
             return Seen(REFUSED, refusal=told, errno=said) if told else replace(self._nothing(), errno=said)
         there, server = found
         arrival = there.receive(server)
