@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from referee import table
 
 from netsim.engine import Engine
 
@@ -36,6 +37,11 @@ def pytest_configure(config: pytest.Config) -> None:
     if not given.is_dir() and any(str(arg).startswith("--cases") for arg in config.invocation_params.args):
         raise pytest.UsageError(f"--cases: no such folder: {given}")
     config.option.cases = str(given.resolve())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the real kernel agreed with (tests/referee)."""
+    table.write(terminalreporter)
 
 
 @pytest.fixture(scope="session")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from netsim.cni.masquerade import masquerade_outside
 from netsim.fabric.fabric import DEFAULT_V4, mac_for
+from netsim.kernel.arp import announce
 from netsim.kernel.bridge import Bridge
 from netsim.kernel.bridge_fastpath import port_receiver
-from netsim.kernel.neighbour import announce
 from netsim.kernel.netns import Device
 from netsim.kernel.routing import Route
 

@@ -20,10 +20,11 @@ CHAIN = "CNI-MASQ"
 
 def masquerade_outside(ns: "Namespace", pods: "Prefix") -> None:
     """Pods' connections to addresses outside the pod network take the node's address."""
-    assert ns.xtables is not None
+    xtables = ns.iptables_for(pods.address)
+    assert xtables is not None
     inside = Rule((Destination(pods),), RETURN)
-    ns.xtables.commit("nat", [Chain(CHAIN, (inside, Rule((), Masquerade())))])
-    ns.xtables.ensure_rule("nat", "POSTROUTING", Rule((Source(pods),), Jump(CHAIN)), append=True)
+    xtables.commit("nat", [Chain(CHAIN, (inside, Rule((), Masquerade())))])
+    xtables.ensure_rule("nat", "POSTROUTING", Rule((Source(pods),), Jump(CHAIN)), append=True)
     ns.changed()
 
 

@@ -36,6 +36,11 @@ class Namespace(Protocol):
         """Its iptables; None where netfilter is not enabled."""
         ...
 
+    @property
+    def ip6tables(self) -> Xtables | None:
+        """Its ip6tables, likewise."""
+        ...
+
 
 class IptablesDataplane:
     """What all nodes share: settings, and the rules of each Service port that several nodes have in common."""
@@ -101,7 +106,7 @@ class IptablesProxier:
         """Work out the rules for `new`; `old` is the table of the last sync, or None for a full sync.
 
         Raises ValueError if the namespace has no netfilter."""
-        xtables = ns.xtables
+        xtables = ns.ip6tables if self._node.is_ipv6 else ns.xtables
         if xtables is None:
             raise ValueError("kube-proxy needs netfilter in the node's namespace (enable_netfilter)")
         full = old is None or self._needs_full_sync

@@ -106,6 +106,7 @@ class _Maker:
         self.reach = reach
         self.context = context
         self.text = str(port.name)
+        self.ipv6 = len(port.cluster_ip) == 16
         self.names: ChainNames = chain_names(port.name)
         self.protocol = (Module(port.protocol.lower()), IpProtocol(PROTOCOL_NUMBERS[port.protocol]))
         self.dport = DestinationPort(port.port, port.port)
@@ -172,7 +173,7 @@ class _Maker:
         return f"{self.text} has no {'local ' if self.usable else ''}endpoints"
 
     def _refusal(self) -> Target:
-        return DROP if self.usable else Reject()
+        return DROP if self.usable else Reject(ipv6=self.ipv6)
 
     def _add(self, entry: Entry, matches: tuple[Match, ...], target: Target) -> None:
         self.entries[entry].append(Rule(matches, target))
@@ -230,7 +231,8 @@ class _Maker:
         comments = [self._comment(f"{self.text} -> {endpoint}") for endpoint in endpoints]
         if self.port.affinity_timeout_s:
             for comment, chain in zip(comments, names, strict=True):
-                rules.append(Rule((*comment, RecentCheck(chain, self.port.affinity_timeout_s)), Jump(chain)))
+                known = RecentCheck(chain, self.port.affinity_timeout_s, ipv6=self.ipv6)
+                rules.append(Rule((*comment, known), Jump(chain)))
         for left, comment, chain in zip(range(len(names), 0, -1), comments, names, strict=True):
             draw = (Statistic(1 / left),) if left > 1 else ()
             rules.append(Rule((*comment, *draw), Jump(chain)))
@@ -248,7 +250,7 @@ class _Maker:
         """SEP: masquerade a pod that meets itself, remember the client, send the traffic there."""
         name = endpoint_chain(self.port.name, endpoint)
         comment = self._comment(self.text)
-        affinity = (RecentSet(name),) if self.port.affinity_timeout_s else ()
+        affinity = (RecentSet(name, self.ipv6),) if self.port.affinity_timeout_s else ()
         hairpin = Rule((*comment, Source(Prefix.host(endpoint.address))), _MARK)
         dnat = Rule((*comment, *affinity, *self.protocol), Dnat(endpoint.address, endpoint.port))
         return Chain(name, (hairpin, dnat))

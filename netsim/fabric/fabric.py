@@ -12,7 +12,7 @@ itself (addresses, routes, masquerade) is the CNI's, handed in as `Cni`.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -36,8 +36,13 @@ if TYPE_CHECKING:
 # measured.
 VETH = LinkSpec(delay_ns=1_700, rate_bps=25 * 10**9, queue_ns=1_000_000)
 DEFAULT_V4 = Prefix(b"\0\0\0\0", 0)
-# The next hop in a pod, which only its neighbour table knows (as Calico has it).
+DEFAULT_V6 = Prefix(bytes(16), 0)
+DEFAULTS = {4: DEFAULT_V4, 16: DEFAULT_V6}
+# The next hop in a pod, which only its neighbour table knows. As Calico has them: for IPv6 the link-local address of
+# its ee:ee:ee:ee:ee:ee, the MAC address of the node's ends of all veths there.
 GATEWAY = ip("169.254.1.1")
+GATEWAY_V6 = ip("fe80::ecee:eeff:feee:eeee")
+GATEWAYS = {4: GATEWAY, 16: GATEWAY_V6}
 
 
 class Cni(Protocol):
@@ -74,13 +79,26 @@ class Cable:
 
 @dataclass(slots=True)
 class FabricConfig:
-    """What the topology file decides about the hardware."""
+    """What the topology file decides about the hardware. A cluster with a second family has a second underlay and pod
+    subnet."""
 
     underlay: Prefix = field(default_factory=lambda: Prefix.parse("172.18.0.0/16"))
     pod_subnet: Prefix = field(default_factory=lambda: Prefix.parse("10.244.0.0/16"))
     node_sysctl: Sysctl = field(default_factory=lambda: Sysctl(ip_forward=True))
     pod_sysctl: Sysctl = field(default_factory=Sysctl)
     default_link: LinkSpec = field(default_factory=LinkSpec)
+    more_underlays: tuple[Prefix, ...] = ()
+    more_pod_subnets: tuple[Prefix, ...] = ()
+
+    @property
+    def underlays(self) -> tuple[Prefix, ...]:
+        """The nodes' networks, one per family."""
+        return (self.underlay, *self.more_underlays)
+
+    @property
+    def pod_subnets(self) -> tuple[Prefix, ...]:
+        """The pod networks, one per family."""
+        return (self.pod_subnet, *self.more_pod_subnets)
 
 
 class Fabric:
@@ -101,23 +119,36 @@ class Fabric:
         self.cable_added: list[Callable[[Cable], None]] = []
         self._duplicated = 0  # by netem, on cables that are gone
         self.pod_routes = Routes()
-        self.router = Host(engine, "router", config.underlay.nth(1), Sysctl(ip_forward=True))
+        address, *more = (underlay.nth(1) for underlay in config.underlays)
+        self.router = Host(engine, "router", address, Sysctl(ip_forward=True), tuple(more))
         self._join_underlay(self.router, config.default_link)
-        self.router.ns.add_route(Route(DEFAULT_V4, kind=RouteKind.BLACKHOLE))
+        for default in DEFAULTS.values():
+            self.router.ns.add_route(Route(default, kind=RouteKind.BLACKHOLE))
 
     # ------------------------------------------------------------------ building
     def add_node(
-        self, name: str, address: Address, pod_cidr: Prefix, link: LinkSpec | None = None
+        self,
+        name: str,
+        address: Address,
+        pod_cidr: Prefix,
+        link: LinkSpec | None = None,
+        more: Iterable[tuple[Address, Prefix]] = (),
     ) -> NodeHost:
-        """A node on the switch, with netfilter and forwarding on and the CNI set up."""
-        node = NodeHost(self.engine, name, address, self.config.node_sysctl)
-        node.pod_cidr = pod_cidr
+        """A node on the switch, with netfilter and forwarding on and the CNI set up. `more`: its address and range of
+        pod addresses in another family."""
+        second = tuple(more)
+        node = NodeHost(
+            self.engine, name, address, self.config.node_sysctl, tuple(known for known, _ in second)
+        )
+        node.pod_cidr, node.more_pod_cidrs = pod_cidr, tuple(cidr for _, cidr in second)
         node.ns.routes.shared = self.pod_routes
         node.ns.cost = LinuxCost()
         enable_netfilter(node.ns)
         self._join_underlay(node, link or self.config.default_link)
-        gateway = self.router.address
-        node.ns.add_route(Route(DEFAULT_V4, node.ns.devices["eth0"], gateway, address, protocol="dhcp"))
+        eth0 = node.ns.devices["eth0"]
+        for own in node.addresses:
+            gateway, prefix = self.router.address_of(len(own)), DEFAULTS[len(own)]
+            node.ns.add_route(Route(prefix, eth0, gateway, own, protocol="dhcp"))
         self.nodes[name] = node
         self.cni.setup_node(self, node)
         return node
@@ -127,15 +158,15 @@ class Fabric:
         name: str,
         address: Address,
         link: LinkSpec | None = None,
+        more: tuple[Address, ...] = (),
         *,
         behind: Host | None = None,
         translates: bool = False,
     ) -> Host:
-        """A machine beyond the router; with `behind` on the private side of a machine that `translates` (source NAT,
-        as an office's or a mobile network's gateway)."""
-        host = Host(
-            self.engine, name, address, Sysctl(ip_forward=True) if translates else self.config.pod_sysctl
-        )
+        """A machine beyond the router, perhaps with more than one address; with `behind` on the private side of a
+        machine that `translates` (source NAT, as an office's or a mobile network's gateway)."""
+        sysctl = Sysctl(ip_forward=True) if translates else self.config.pod_sysctl
+        host = Host(self.engine, name, address, sysctl, more)
         if translates:
             enable_netfilter(host.ns)
             masquerade_all(host.ns, "eth0")
@@ -143,11 +174,12 @@ class Fabric:
         eth0 = Device(host.ns, "eth0", mac_for(name, "eth0"))
         port = Device(gateway.ns, f"to-{name}", mac_for(gateway.name, name))
         self._connect(f"{name}:eth0", eth0, port, link or self.config.default_link)
-        host.ns.add_address(address, eth0)
-        host.ns.add_route(Route(DEFAULT_V4, eth0, source=address))
         host.ns.neighbours.fixed(eth0, port.mac)
-        gateway.ns.add_route(Route(Prefix.host(address), port))
-        gateway.ns.neighbours.permanent(port, address, eth0.mac)
+        for own in host.addresses:
+            _take_address(host, own, eth0)
+            host.ns.add_route(Route(DEFAULTS[len(own)], eth0, source=own))
+            gateway.ns.add_route(Route(Prefix.host(own), port))
+            gateway.ns.neighbours.permanent(port, own, eth0.mac)
         self.outside[name] = host
         if behind is not None:
             self.gateways[name] = behind
@@ -182,8 +214,9 @@ class Fabric:
         there.connect(self.switch.arrived)
         back.connect(receiver(eth0, self.engine.env))
         self.switch.plug(eth0, back)
-        host.ns.add_address(host.address, eth0)
-        host.ns.add_route(Route(self.config.underlay, eth0, source=host.address, protocol="kernel"))
+        for own, underlay in zip(host.addresses, self.config.underlays, strict=True):
+            _take_address(host, own, eth0)
+            host.ns.add_route(Route(underlay, eth0, source=own, protocol="kernel"))
 
     def _connect(self, name: str, one: Device, other: Device, link: LinkSpec) -> None:
         there = Link(self.engine, name, link, one)
@@ -197,15 +230,16 @@ class Fabric:
             listener(self.cables[name])
 
     # ------------------------------------------------------------------ pods
-    def add_pod(self, node_name: str, name: str, address: Address) -> PodHost:
+    def add_pod(self, node_name: str, name: str, address: Address, more: tuple[Address, ...] = ()) -> PodHost:
         """A pod sandbox on a node (RunPodSandbox and CNI ADD). Names are unique while the pod lives."""
         node = self.nodes[node_name]
-        pod = PodHost(self.engine, name, address, node, self.config.pod_sysctl)
+        pod = PodHost(self.engine, name, address, node, self.config.pod_sysctl, more)
         pod.veth = "veth" + hashlib.sha256(name.encode()).hexdigest()[:8]
         eth0 = Device(pod.ns, "eth0", mac_for(name, "eth0"), self.cni.mtu)
         veth = Device(node.ns, pod.veth, mac_for(node_name, pod.veth), self.cni.mtu)
         self._connect(f"{name}:eth0", eth0, veth, VETH)
-        pod.ns.add_address(address, eth0)
+        for own in pod.addresses:
+            _take_address(pod, own, eth0)
         self.cni.add_pod(self, pod, veth, eth0)
         self.pods[name] = node.pods[name] = pod
         return pod
@@ -288,6 +322,13 @@ class Fabric:
         links = [link for cable in self.cables.values() for link in cable.links]
         bridged = sum(host.ns.copied for host in self.hosts())
         return self.switch.copied + bridged + self._duplicated + sum(link.duplicated for link in links)
+
+
+def _take_address(host: Host, address: Address, device: Device) -> None:
+    """`ip addr add`; the first IPv6 address starts IPv6 on the device."""
+    host.ns.add_address(address, device)
+    if len(address) == 16:
+        host.ns.start_ipv6(device)
 
 
 def mac_for(host: str, device: str) -> bytes:

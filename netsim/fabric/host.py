@@ -9,7 +9,7 @@ from netsim.kernel.netns import Device, Namespace
 if TYPE_CHECKING:
     from netsim.engine import Engine
     from netsim.kernel.sysctl import Sysctl
-    from netsim.wire.addr import Address
+    from netsim.wire.addr import Address, Prefix
     from netsim.wire.packet import Packet
 
 LOOPBACK_MTU = 65536
@@ -19,15 +19,23 @@ LOOPBACK_DELAY_NS = 1_700
 
 
 class Host:
-    """Name, namespace, and what a process sees of its machine besides the network: environment and resolv.conf."""
+    """Name, namespace, and what a process sees of its machine besides the network: environment and resolv.conf.
+
+    `addresses` has one address per family; `address` is the first, of the cluster's primary family."""
 
     def __init__(
-        self, engine: "Engine", name: str, address: "Address", sysctl: "Sysctl | None" = None
+        self,
+        engine: "Engine",
+        name: str,
+        address: "Address",
+        sysctl: "Sysctl | None" = None,
+        more: "tuple[Address, ...]" = (),
     ) -> None:
         self.engine = engine
         self.name = name
         self.hostname = name
         self.address = address
+        self.addresses = (address, *more)
         self.alive = True
         self.env: dict[str, str] = {}
         self.etc_hosts: dict[str, tuple[Address, ...]] = {}  # what /etc/hosts has besides the host itself
@@ -39,6 +47,10 @@ class Host:
     def now(self) -> int:
         """The time, ns."""
         return self.engine.now
+
+    def address_of(self, family: int) -> "Address | None":
+        """The address of 4 or 16 bytes, if it has one."""
+        return next((address for address in self.addresses if len(address) == family), None)
 
     def _loopback(self) -> Device:
         lo = Device(self.ns, "lo", b"\0" * 6, LOOPBACK_MTU)
@@ -70,19 +82,38 @@ class Host:
 class NodeHost(Host):
     """A node: forwards between its uplink `eth0` and the veths of its pods, through netfilter."""
 
-    def __init__(self, engine: "Engine", name: str, address: "Address", sysctl: "Sysctl") -> None:
-        super().__init__(engine, name, address, sysctl)
+    def __init__(
+        self,
+        engine: "Engine",
+        name: str,
+        address: "Address",
+        sysctl: "Sysctl",
+        more: "tuple[Address, ...]" = (),
+    ) -> None:
+        super().__init__(engine, name, address, sysctl, more)
         self.pods: dict[str, PodHost] = {}
         self.pod_cidr: Any = None
+        self.more_pod_cidrs: tuple[Prefix, ...] = ()
+
+    @property
+    def pod_cidrs(self) -> "tuple[Prefix, ...]":
+        """The ranges of its pods' addresses, one per family."""
+        return (self.pod_cidr, *self.more_pod_cidrs)
 
 
 class PodHost(Host):
     """A pod's sandbox: one namespace with `eth0`, joined to its node by a veth pair."""
 
     def __init__(
-        self, engine: "Engine", name: str, address: "Address", node: NodeHost, sysctl: "Sysctl | None" = None
+        self,
+        engine: "Engine",
+        name: str,
+        address: "Address",
+        node: NodeHost,
+        sysctl: "Sysctl | None" = None,
+        more: "tuple[Address, ...]" = (),
     ) -> None:
-        super().__init__(engine, name, address, sysctl)
+        super().__init__(engine, name, address, sysctl, more)
         self.node = node
         self.veth = ""  # name of the node's end
 

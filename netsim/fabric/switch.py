@@ -1,19 +1,22 @@
 """The underlay switch: one broadcast domain between the nodes, the router and whoever else is plugged in (IEEE 802.1D).
 
-It knows which port has which MAC address from the plugging in, so nothing is ever flooded but broadcasts.
+It knows which port has which MAC address from the plugging in, so nothing is ever flooded but broadcasts and
+multicasts (no MLD snooping).
 """
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsim.kernel.hooks import DropReason
-from netsim.wire.addr import BROADCAST_MAC
 
 if TYPE_CHECKING:
     from netsim.engine import Engine
     from netsim.fabric.link import Link
     from netsim.kernel.netns import Device
     from netsim.wire.packet import Packet
+
+
+_GROUP: Final = 1  # the first bit on the wire: a broadcast or multicast address
 
 
 class Switch:
@@ -46,7 +49,7 @@ class Switch:
 
     def _learn(self, packet: "Packet") -> "Link | None":
         destination = packet.macs[:6]
-        if destination == BROADCAST_MAC:
+        if destination[0] & _GROUP:
             self._flood(packet)
             return None
         link = self.ports.get(destination)

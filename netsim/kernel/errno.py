@@ -18,6 +18,8 @@ class Errno(Enum):
     EPERM = "Operation not permitted"
     ENETDOWN = "Network is down"
     EINVAL = "Invalid argument"
+    EACCES = "Permission denied"
+    EPROTO = "Protocol error"
 
     def __str__(self) -> str:
         return self.value

@@ -124,6 +124,7 @@ class Traversal:
         "ns",
         "out_device",
         "packet",
+        "stolen",
         "trace",
         "visited",
     )
@@ -139,6 +140,7 @@ class Traversal:
         self.ctstate = UNTRACKED
         self.visited = 0
         self.ipvs: Any = None  # the IPVS connection that has dealt with the packet (skb->ipvs_property)
+        self.stolen = False
         self.trace: list[Any] | None = [] if ns.journeys else None
 
     @property

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from netsim.kernel.xtables import Xtables
 
 _HALF: Final = 0x8000_0000  # probabilities are multiples of 2^-31
+# What the tools print of `recent`'s --mask and --rsource, which are the defaults: libxt_recent.c.
+_WHOLE_SOURCE: Final = {
+    False: "--mask 255.255.255.255 --rsource",
+    True: "--mask ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff --rsource",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +48,10 @@ class Statistic(MatchBase):
 
 @dataclass(frozen=True, slots=True)
 class RecentSet(MatchBase):
-    """`-m recent --set`: put the source address into a list, or renew it. Always matches."""
+    """`-m recent --set`: put the source address into a list, or renew it. Always matches. `ipv6`: in ip6tables."""
 
     name: str
+    ipv6: bool = False
     stateful: ClassVar[bool] = True
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
@@ -58,17 +64,18 @@ class RecentSet(MatchBase):
 
     @property
     def saved(self) -> str:
-        return f"-m recent --set --name {quoted(self.name)} --mask 255.255.255.255 --rsource"
+        return f"-m recent --set --name {quoted(self.name)} {_WHOLE_SOURCE[self.ipv6]}"
 
 
 @dataclass(frozen=True, slots=True)
 class RecentCheck(MatchBase):
     """`-m recent --rcheck --seconds n [--reap]`: whether the source was put into the list in the last `seconds`; with
-    `reap` entries that are older are thrown out at the same time."""
+    `reap` the oldest entry is thrown out at the same time if it is older. `ipv6`: in ip6tables."""
 
     name: str
     seconds: int
     reap: bool = True
+    ipv6: bool = False
     stateful: ClassVar[bool] = True
 
     def matches(self, t: "Traversal", x: "Xtables") -> bool:
@@ -83,7 +90,7 @@ class RecentCheck(MatchBase):
     def saved(self) -> str:
         reap = " --reap" if self.reap else ""
         options = f"--rcheck --seconds {self.seconds}{reap} --name {quoted(self.name)}"
-        return f"-m recent {options} --mask 255.255.255.255 --rsource"
+        return f"-m recent {options} {_WHOLE_SOURCE[self.ipv6]}"
 
 
 @dataclass(frozen=True, slots=True)

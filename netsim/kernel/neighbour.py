@@ -1,4 +1,6 @@
-"""Neighbours: from a next hop's IP address to its MAC address, by real ARP frames (net/core/neighbour.c, RFC 826).
+"""Neighbours: from a next hop's IP address to its MAC address, by real frames (net/core/neighbour.c).
+
+The states are the same for both families; how one asks is not: `arp.py` for IPv4, `ndisc.py` for IPv6.
 
 Theory of operation::
 
@@ -11,22 +13,23 @@ Theory of operation::
 In INCOMPLETE packets wait; in STALE, DELAY and PROBE they go to the old address. In FAILED the waiting packets' senders
 are told: host unreachable, about 3 s after the first of them. Who asks for us becomes STALE: its address is known, but
 not whether it hears us. Not modelled: confirmation by TCP progress, the random 15 to 45 s around 30 s, the time for
-which an address is locked after a change, garbage collection, IPv6 neighbour discovery (IPv6 neighbours are permanent).
-The queue's limit counts bytes of frames, not of socket buffers.
+which an address is locked after a change, garbage collection. The queue's limit counts bytes of frames, not of socket
+buffers.
 """
 
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
+from netsim.kernel import arp, ndisc
 from netsim.kernel.hooks import DropReason, Hook
-from netsim.wire.addr import BROADCAST_MAC, Address, ip_text, mac_text
-from netsim.wire.packet import ArpMessage, Packet, arp_packet
+from netsim.wire.addr import Address, ip_text, mac_text
+from netsim.wire.packet import Packet
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
 
-_REQUEST: Final = 1
-_REPLY: Final = 2
+# How the neighbours of a family are asked, by the length of their addresses.
+_PROTOCOLS: Final = {4: arp, 16: ndisc}
 
 
 class State(Enum):
@@ -92,8 +95,7 @@ class Neighbour:
         ns = self.device.ns
         self.probes += 1
         ns.timers.arm(self, now + ns.sysctl.neigh_retrans_ns)
-        to = self.mac if self.state is State.PROBE else BROADCAST_MAC
-        send_arp(self.device, _REQUEST, to, b"\0" * 6, self.address, now)
+        _PROTOCOLS[len(self.address)].solicit(self, self.mac if self.state is State.PROBE else b"", now)
 
     def fail(self, now: int) -> None:
         """Nobody answers: give the waiting packets up."""
@@ -127,7 +129,9 @@ class Neighbour:
             packet.macs = mac + self.device.mac
             self.use(now)
             if self.device.ns.journeys:
-                self.device.ns.tell(packet, now, "transmit", "after ARP", self.device.name)
+                self.device.ns.tell(
+                    packet, now, "transmit", f"after {protocol_name(self.address)}", self.device.name
+                )
             self.device.transmit(packet, now)
 
     def use(self, now: int) -> None:
@@ -186,23 +190,15 @@ class Neighbours:
         entry.use(now)
         return entry.mac
 
-    def received(self, device: "Device", message: ArpMessage, now: int) -> None:
-        """An ARP frame came in: learn from it, and answer when it asks for us. One that a bridge reflects to its sender
-        is nothing new (arp_process: a source address of our own is a martian)."""
-        if message.sender_ip in self._ns.addresses:
-            return
-        entry = self._entries.get((device, message.sender_ip))
-        mine = message.target_ip in self._ns.addresses
-        if mine and self._ns.sysctl.arp_ignore:
-            mine = self._ns.addresses[message.target_ip] is device
-        if entry is None and mine and message.op == _REQUEST:
-            entry = self._entries[device, message.sender_ip] = Neighbour(device, message.sender_ip)
+    def heard(
+        self, device: "Device", sender: Address, mac: bytes, asks: bool, for_us: bool, now: int
+    ) -> None:
+        """A frame says where its sender is: because it wants something (`asks`), perhaps of us, or because we asked."""
+        entry = self._entries.get((device, sender))
+        if entry is None and for_us:
+            entry = self._entries[device, sender] = Neighbour(device, sender)
         if entry is not None and entry.state is not State.PERMANENT:
-            learn = entry.asked if message.op == _REQUEST else entry.answered
-            learn(message.sender_mac, now)
-        if mine and message.op == _REQUEST:
-            told = message.sender_mac
-            send_arp(device, _REPLY, told, told, message.sender_ip, now, message.target_ip)
+            (entry.asked if asks else entry.answered)(mac, now)
 
     def forget(self, device: "Device", now: int) -> None:
         """The device is gone, and so is what waited for its neighbours."""
@@ -227,26 +223,6 @@ class Neighbours:
         return "".join(lines)
 
 
-def announce(device: "Device", address: Address, now: int) -> None:
-    """Gratuitous ARP: tell everybody on the link who has an address now (RFC 5227 section 3)."""
-    message = ArpMessage(_REQUEST, device.mac, address, b"\0" * 6, address)
-    packet = arp_packet(message, BROADCAST_MAC + device.mac, next(device.ns.uids))
-    device.ns.sent += 1
-    device.transmit(packet, now)
-
-
-def send_arp(
-    device: "Device", op: int, to: bytes, target_mac: bytes, target_ip: Address, now: int, own: Address = b""
-) -> None:
-    """Send an ARP frame from a device, in the name of its address or, in an answer, of the one that was asked for."""
-    ns = device.ns
-    source = ns.source_for(target_ip)  # who has no way to the asking host does not answer it either
-    if source is None:
-        return
-    source = own or source
-    message = ArpMessage(op, device.mac, source, target_mac, target_ip)
-    packet = arp_packet(message, to + device.mac, next(ns.uids))
-    ns.sent += 1
-    if ns.journeys:
-        ns.tell(packet, now, "send", repr(message), device.name)
-    device.transmit(packet, now)
+def protocol_name(address: Address) -> str:
+    """How the MAC address of a neighbour is found: `ARP` or `ND`."""
+    return arp.NAME if len(address) == 4 else ndisc.NAME

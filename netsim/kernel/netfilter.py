@@ -27,7 +27,8 @@ from netsim.kernel.matches import OutInterface
 from netsim.kernel.targets import Dnat, Drop, Masquerade, Snat, Target
 from netsim.kernel.xtables import Xtables
 from netsim.kernel.xtables_chain import Rule
-from netsim.wire.packet import Flow, IcmpMessage
+from netsim.wire import parse
+from netsim.wire.packet import ICMP, ICMPV6, Flow, IcmpMessage, Packet, RawBody
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
@@ -38,10 +39,10 @@ def enable_netfilter(ns: "Namespace") -> None:
 
     To be called before the namespace's devices are connected: `fastpath.receiver` looks whether there is conntrack."""
     ns.conntrack = Conntrack(ns.sysctl)
-    ns.xtables = Xtables()
-    ns.xtables.changed = ns.changed
-    ns.engines = (ns.xtables,)
-    ns.nat_rules = [(ns.xtables.nat,)] * 5
+    ns.xtables, ns.ip6tables = Xtables(), Xtables(ipv6=True)
+    ns.xtables.changed = ns.ip6tables.changed = ns.changed
+    ns.engines = (ns.xtables, ns.ip6tables)
+    ns.nat_rules = [(nft_hooks.iptables_nat,)] * 5
     ns.hooks = [
         (conntrack_in, nat_destination),  # PREROUTING
         (filter_table, nat_source, confirm),  # INPUT
@@ -90,6 +91,8 @@ def conntrack_in(t: Traversal) -> Verdict:
 def _first_packet(t: Traversal, conntrack: Conntrack, old: Half | None) -> Verdict:
     if old is not None:
         conntrack.remove(old.entry)
+    if type(t.packet.body) is RawBody:
+        _understand(t.packet)
     if icmp.is_error(t.packet):
         return _related(t, conntrack)
     if conntrack.full(t.now):
@@ -102,6 +105,14 @@ def _first_packet(t: Traversal, conntrack: Conntrack, old: Half | None) -> Verdi
     if t.ns.journeys:
         t.ns.tell(t.packet, t.now, "conntrack", f"NEW {half.entry.text(t.now)}", t.hook.name)
     return ACCEPT
+
+
+def _understand(packet: Packet) -> None:
+    """A user's own packet, kept as bytes: an ICMP error among them belongs to the connection that it is about."""
+    if packet.flow.proto in (ICMP, ICMPV6):
+        body = parse.transport(packet)
+        if isinstance(body, IcmpMessage):
+            packet.body = body
 
 
 def _invalid(t: Traversal) -> Verdict:
@@ -207,8 +218,9 @@ def _nat_rules(t: Traversal) -> Target | None:
 
 def filter_table(t: Traversal) -> Verdict:
     """INPUT, FORWARD, OUTPUT: the filter table."""
-    assert t.ns.xtables is not None
-    return t.ns.xtables.filter(t)
+    xtables = t.ns.iptables_for(t.packet.flow.src)
+    assert xtables is not None
+    return xtables.filter(t)
 
 
 def confirm(t: Traversal) -> Verdict:

@@ -20,7 +20,8 @@ from netsim.kernel.journey import Dropped, Step
 from netsim.kernel.neighbour import Neighbours, NextHop
 from netsim.kernel.routing import Route, Routes
 from netsim.kernel.sysctl import Sysctl
-from netsim.wire.addr import Address, Prefix
+from netsim.wire import ndp
+from netsim.wire.addr import Address, Prefix, ip
 from netsim.wire.packet import Packet
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from netsim.kernel.xtables import Xtables
 
 _LOOPBACK_FIRST_BYTE = 127  # 127.0.0.0/8
+LOOPBACK_V6 = ip("::1")
+LINK_LOCAL_NET = Prefix(ip("fe80::"), 64)
 
 Transmit = Callable[[Packet, int], None]
 
@@ -95,6 +98,7 @@ class Namespace:
         "firsts",
         "generation",
         "hooks",
+        "ip6tables",
         "ipvs",
         "journeys",
         "name",
@@ -139,7 +143,8 @@ class Namespace:
         self.output: Callable[[Packet, int], Errno | None] = partial(path.output, self)
         self.hooks: list[tuple[HookFunction, ...]] = [()] * 5
         self.conntrack: Conntrack | None = None
-        self.xtables: Xtables | None = None
+        self.xtables: Xtables | None = None  # iptables; those of IPv6 are a set of their own
+        self.ip6tables: Xtables | None = None
         self.nft: Nftables | None = None
         # The engines whose rules packets may meet, and what answers for nat at each hook, in the order of asking.
         self.engines: tuple[RuleEngine, ...] = ()
@@ -199,7 +204,18 @@ class Namespace:
         self.firsts.clear()
         self._own.clear()
 
+    def start_ipv6(self, device: Device) -> None:
+        """IPv6 begins on a device: ::1 on the loopback device, a link-local address and its network on any other."""
+        if LOOPBACK_V6 not in self.addresses:
+            self.add_address(LOOPBACK_V6, self.devices.get("lo"))
+        self.add_address(ndp.link_local(device.mac), device)
+        self.add_route(Route(LINK_LOCAL_NET, device, protocol="kernel"))
+
     # ------------------------------------------------------------------ questions
+    def iptables_for(self, address: Address) -> "Xtables | None":
+        """The rules of an address's family: those of iptables or of ip6tables."""
+        return self.xtables if len(address) == 4 else self.ip6tables
+
     def is_local(self, address: Address) -> bool:
         """Whether an address is this namespace's own."""
         return address in self.addresses or (address[0] == _LOOPBACK_FIRST_BYTE and len(address) == 4)
@@ -221,12 +237,17 @@ class Namespace:
         return route.device.mtu
 
     def address_of(self, device: Device, family: int) -> Address | None:
-        """A device's own address, or else the namespace's first one, of 4 or 16 bytes (inet_select_addr)."""
+        """A device's own address, or else the namespace's first one, of 4 or 16 bytes (inet_select_addr); of global
+        scope, since those of a link mean nothing elsewhere."""
         key = device, family
         if key not in self._own:
-            same = [(a, owner) for a, owner in self.addresses.items() if len(a) == family]
+            same = [
+                (address, owner)
+                for address, owner in self.addresses.items()
+                if len(address) == family and not (family == 16 and is_scoped(address))
+            ]
             first = same[0][0] if same else None
-            self._own[key] = next((a for a, owner in same if owner is device), first)
+            self._own[key] = next((address for address, owner in same if owner is device), first)
         return self._own[key]
 
     # ------------------------------------------------------------------ what sockets call
@@ -268,6 +289,11 @@ class Namespace:
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name}>"
+
+
+def is_scoped(address: Address) -> bool:
+    """Whether an IPv6 address counts on its host or link only: ::1 and fe80::/10 (RFC 4291, 2.4)."""
+    return address == LOOPBACK_V6 or (address[0] == 0xFE and address[1] & 0xC0 == 0x80)
 
 
 class Cost:

@@ -14,7 +14,7 @@ from netsim.kernel import nft_transaction as tx
 from netsim.kernel.hooks import Hook
 from netsim.kernel.journey import NftRuleHit
 from netsim.kernel.nft_check import Draft, NftError
-from netsim.kernel.nft_table import Base, Chain, NamedSet, Rule, TableId
+from netsim.kernel.nft_table import FAMILY_LENGTHS, Base, Chain, NamedSet, Rule, TableId
 from netsim.kernel.nft_verdict import Flow, Verdict
 from netsim.kernel.rule_engine import Place, RuleEngine
 from netsim.kernel.targets import Target
@@ -52,15 +52,15 @@ class Nftables(RuleEngine):
         self.bases: tuple[BaseChain, ...] = ()  # the newest first
         self.registered: Callable[[], None] = _nobody
         self.current: dict[str, NamedSet] = {}
-        self._places: dict[tuple[Hook, str], tuple[Place, ...]] = {}
+        self._places: dict[tuple[Hook, str, int], tuple[Place, ...]] = {}
         self._counters: dict[tuple[str, str, int], Counter] = {}
         # How often chains and sets (`@name`) are used by rules and elements, by table.
         self._uses: dict[str, dict[str, int]] = {}
 
     # ------------------------------------------------------------------ evaluation
-    def places(self, hook: Hook, kind: str) -> Sequence[Place]:
+    def places(self, hook: Hook, kind: str, length: int) -> Sequence[Place]:
         """See `RuleEngine.places`."""
-        return self._places.get((hook, kind), ())
+        return self._places.get((hook, kind, length), ())
 
     def _walk(self, table: str, chains: dict[str, Chain], chain: Chain, t: "Traversal") -> Target | None:
         self.current = self.sets[table]
@@ -175,8 +175,8 @@ class Nftables(RuleEngine):
         self.bases = tuple(sorted((*reversed(new), *kept), key=lambda b: b.base.priority))
         self._places = {}
         for found in self.bases:
-            if found.table.family != "ip6":
-                key = found.base.hook, found.base.type
+            for length in FAMILY_LENGTHS[found.table.family]:
+                key = found.base.hook, found.base.type, length
                 self._places[key] = (*self._places.get(key, ()), (str(found.table), found.name))
         self.registered()
 

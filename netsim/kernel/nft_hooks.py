@@ -37,7 +37,8 @@ def _arrange(
 ) -> None:
     """Put the base chains that there are now among the plain functions."""
     assert ns.xtables is not None
-    ns.engines = (ns.xtables, nft) if nft.bases else (ns.xtables,)
+    assert ns.ip6tables is not None
+    ns.engines = (ns.xtables, ns.ip6tables, *((nft,) if nft.bases else ()))
     for hook in Hook:
         mine = [found for found in nft.bases if found.base.hook is hook]
         filters: list[tuple[int, HookFunction]] = [
@@ -51,8 +52,15 @@ def _arrange(
         asked: list[tuple[int, Callable[[Traversal], Target | None]]] = [
             (found.base.priority, _called(_nat, nft, found)) for found in mine if found.base.type == "nat"
         ]
-        asked.append((_NAT.get(hook, 0), ns.xtables.nat))
+        asked.append((_NAT.get(hook, 0), iptables_nat))
         ns.nat_rules[hook] = tuple(ask for _, ask in sorted(asked, key=lambda pair: pair[0]))
+
+
+def iptables_nat(t: Traversal) -> Target | None:
+    """What the nat table of iptables or ip6tables says."""
+    xtables = t.ns.iptables_for(t.packet.flow.src)
+    assert xtables is not None
+    return xtables.nat(t)
 
 
 def _filter(nft: Nftables, table: str, chain: str, length: int, t: Traversal) -> DropReason | None:

@@ -5,6 +5,7 @@ a namespace adds is which of them it holds (`NamedSet.elements`) and what dynami
 Source: net/netfilter/{nf_tables_api,nft_set_hash}.c of Linux 6.8.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -17,6 +18,10 @@ Family = Literal["ip", "ip6", "inet"]
 # nft gives dynamic sets without a size this one (src/evaluate.c).
 DYNAMIC_SIZE: Final = 65535
 _SWEEP_FROM: Final = 256
+
+
+# How long the addresses are, in bytes, of the packets that tables of a family see.
+FAMILY_LENGTHS: Final[Mapping[Family, tuple[int, ...]]] = {"ip": (4,), "ip6": (16,), "inet": (4, 16)}
 
 
 class TableId(NamedTuple):

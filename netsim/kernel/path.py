@@ -16,17 +16,17 @@ routing, martian addresses (as with route_localnet=1, which kube-proxy sets).
 
 from typing import TYPE_CHECKING
 
-from netsim.kernel import firstpath, icmp, ipvs_path
+from netsim.kernel import arp, firstpath, icmp, ipvs_path, ndisc
 from netsim.kernel.conntrack import Path
 from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.errno import Errno
 from netsim.kernel.hooks import ESTABLISHED, NEW, STOLEN, DropReason, Hook, Stolen, Traversal
-from netsim.kernel.neighbour import NextHop
+from netsim.kernel.neighbour import NextHop, protocol_name
 from netsim.kernel.routing import Route, RouteKind
 from netsim.kernel.rule_engine import counting, foreseen
-from netsim.wire import parse
+from netsim.wire import ndp, parse
 from netsim.wire.addr import BROADCAST_MAC
-from netsim.wire.packet import ICMP, NO_MACS, TCP, UDP, ArpMessage, Packet, RawBody
+from netsim.wire.packet import ICMP, ICMPV6, NO_MACS, TCP, UDP, ArpMessage, Packet, RawBody
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
@@ -46,7 +46,11 @@ def receive(device: "Device", packet: Packet, now: int) -> None:
     body = packet.body
     if type(body) is ArpMessage:
         ns.delivered += 1
-        ns.neighbours.received(device, body, now)
+        arp.received(device, body, now)
+        return
+    if packet.flow.proto == ICMPV6 and ndp.is_discovery(packet.flow):
+        ns.delivered += 1
+        ndisc.received(device, packet, now)
         return
     t = Traversal(ns, packet, device, now)
     if run(t, Hook.PREROUTING):
@@ -71,7 +75,9 @@ def run(t: Traversal, hook: Hook) -> bool:
     for function in ns.hooks[hook]:
         verdict = function(t)
         if verdict is not None:
-            if verdict is not STOLEN:
+            if verdict is STOLEN:
+                t.stolen = True
+            else:
                 ns.drop(t.packet, hook, verdict, t.now, t.in_device)
             return False
     return True
@@ -122,15 +128,19 @@ def output(ns: "Namespace", packet: Packet, now: int) -> Errno | None:
         return _errno(ns, packet)
     destination = packet.flow.dst
     if not run(t, Hook.OUTPUT):
-        return None
+        return _refused(t)
     if packet.flow.dst != destination and not choose_device(t, Hook.OUTPUT):
         return _errno(ns, packet)
     assert t.out_device is not None
     if packet.size > t.out_device.mtu + _FRAME_HEADER:
         ns.drop(packet, Hook.OUTPUT, DropReason.PKT_TOO_BIG, now, t.out_device)
         return Errno.EMSGSIZE
-    leave(t)
-    return None
+    return leave(t)
+
+
+def _refused(t: Traversal) -> Errno | None:
+    """What a sender hears whose packet a hook has dropped on its way out (nf_hook_slow)."""
+    return None if t.stolen else Errno.EPERM
 
 
 def _errno(ns: "Namespace", packet: Packet) -> Errno:
@@ -169,28 +179,30 @@ def _unroutable(t: Traversal, hook: Hook, route: Route | None) -> None:
     else:
         reason = DropReason.IP_NO_ROUTE if route is None else DropReason.IP_UNREACHABLE
         if hook is Hook.FORWARD:
-            ns.icmp_error(packet, icmp.UNREACHABLE, icmp.NET if route is None else icmp.HOST, now)
+            # IPv6 says "no route" of an unreachable one too (ip6_pkt_discard in net/ipv6/route.c).
+            code = icmp.NET if route is None or len(packet.flow.dst) == 16 else icmp.HOST
+            ns.icmp_error(packet, icmp.UNREACHABLE, code, now)
     ns.drop(packet, hook, reason, now, t.in_device)
 
 
-def leave(t: Traversal) -> None:
+def leave(t: Traversal) -> Errno | None:
     """POSTROUTING, then the neighbour's address, then out by the device."""
     if not run(t, Hook.POSTROUTING):
-        return
+        return _refused(t)
     ns, packet, device = t.ns, t.packet, t.out_device
     assert device is not None
     if device.name == "lo":
         if ns.journeys:
             ns.tell(packet, t.now, "transmit", "", device.name)
         device.transmit(packet, t.now)  # the packet keeps its entry: PREROUTING will not look it up again
-        return
+        return None
     packet.ct, packet.mark = None, 0  # notes of this namespace, not part of the packet (skb_scrub_packet)
     destination = packet.flow.dst
     hop = ns.next_hops.get(destination)
     if hop is None or hop.device is not device:
         hop = _resolve(t, device)
         if hop is None:
-            return
+            return None
     packet.macs = hop.macs
     cost_ns = ns.cost.forward_ns(t.ctstate is NEW, t.visited) if ns.hooks[Hook.POSTROUTING] else 0
     if ns.journeys:
@@ -203,6 +215,7 @@ def leave(t: Traversal) -> None:
             _foresee(t, device, hop.macs)
             firstpath.remember(t, device, hop, cost_ns)
     device.transmit(packet, t.now + cost_ns)
+    return None
 
 
 def _resolve(t: Traversal, device: "Device") -> NextHop | None:
@@ -213,7 +226,7 @@ def _resolve(t: Traversal, device: "Device") -> NextHop | None:
     mac = ns.neighbours.mac_of(device, gateway, packet, t.now)
     if mac is None:
         if ns.journeys:
-            ns.tell(packet, t.now, "neighbour", "waits for ARP", device.name)
+            ns.tell(packet, t.now, "neighbour", f"waits for {protocol_name(gateway)}", device.name)
         return None
     hop = ns.next_hops[destination] = NextHop(device, mac + device.mac)
     return hop
@@ -287,7 +300,7 @@ def deliver(t: Traversal) -> None:
     if ns.journeys:
         ns.tell(packet, now, "deliver", repr(packet.body))
     protocol = packet.flow.proto
-    if type(packet.body) is RawBody and protocol in (TCP, UDP, ICMP):
+    if type(packet.body) is RawBody and protocol in (TCP, UDP, ICMP, ICMPV6):
         # A user's own packet: understand it now, or drop it as Linux does.
         understood = parse.transport(packet)
         if understood is None:
@@ -296,7 +309,7 @@ def deliver(t: Traversal) -> None:
         packet.body = understood
     if protocol in (TCP, UDP):
         reason: DropReason | Stolen | None = ns.sockets.deliver(packet, now)
-    elif protocol == ICMP:
+    elif protocol in (ICMP, ICMPV6):
         reason = icmp.deliver(ns, packet, now)
     else:
         reason = DropReason.IP_UNKNOWN_PROTOCOL

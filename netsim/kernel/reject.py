@@ -1,4 +1,4 @@
-"""What the sender of a rejected packet is told (net/ipv4/netfilter/ipt_REJECT.c, nf_reject_ipv4.c).
+"""What the sender of a rejected packet is told (net/ipv4/netfilter/ipt_REJECT.c, net/ipv6/netfilter/ip6t_REJECT.c).
 
 Called by `Xtables.filter`. An ICMP error goes the way of all ICMP errors; `tcp-reset` answers a TCP segment with a RST
 (RFC 9293, 3.5.2). Both are about the packet as its sender knows it, before this namespace's NAT.
@@ -23,6 +23,15 @@ UNREACHABLE_CODES: Final[Mapping[str, int]] = {
     "icmp-host-prohibited": 10,
     "icmp-admin-prohibited": 13,
 }
+# The codes of an ICMPv6 destination unreachable, likewise.
+UNREACHABLE_CODES_V6: Final[Mapping[str, int]] = {
+    "icmp6-no-route": 0,
+    "icmp6-adm-prohibited": 1,
+    "icmp6-addr-unreachable": 3,
+    "icmp6-port-unreachable": 4,
+    "icmp6-policy-fail": 5,
+    "icmp6-reject-route": 6,
+}
 TCP_RESET: Final = "tcp-reset"
 
 
@@ -30,6 +39,8 @@ def tell_sender(ns: "Namespace", packet: Packet, how: str, now: int) -> None:
     """Send what `-j REJECT --reject-with how` sends. Raises KeyError for an unknown type."""
     if how == TCP_RESET:
         _reset(ns, packet, now)
+    elif how in UNREACHABLE_CODES_V6:
+        icmp.send_error_v6(ns, packet, icmp.UNREACHABLE_V6, UNREACHABLE_CODES_V6[how], now)
     else:
         ns.icmp_error(packet, icmp.UNREACHABLE, UNREACHABLE_CODES[how], now)
 

@@ -6,12 +6,17 @@ The local table (addresses of the namespace itself) is asked first, by the calle
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from netsim.wire.addr import Address, Prefix, ip_text
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device
+
+
+# IP6_RT_PRIO_ADDRCONF and IP6_RT_PRIO_USER (include/uapi/linux/ipv6_route.h).
+_METRIC_KERNEL: Final = 256
+_METRIC_USER: Final = 1024
 
 
 class RouteKind(Enum):
@@ -34,7 +39,15 @@ class Route:
     protocol: str = "boot"  # what `ip route add` gives, and `ip route` does not show
     onlink: bool = False  # the gateway is on the link, whatever the routes say
 
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it is listed by `ip -6 route`."""
+        return len(self.prefix.address) == 16
+
     def __str__(self) -> str:
+        return self._text_v6() if self.is_ipv6 else self._text()
+
+    def _text(self) -> str:
         words = [] if self.kind is RouteKind.UNICAST else [self.kind.value]
         words.append(_destination_text(self.prefix))
         if self.gateway is not None:
@@ -50,6 +63,18 @@ class Route:
         if self.onlink:
             words.append("onlink")
         return " ".join(words)
+
+    def _text_v6(self) -> str:
+        """As print_route in iproute2 does: no scope, but a metric and a router preference."""
+        words = [] if self.kind is RouteKind.UNICAST else [self.kind.value]
+        words.append(_destination_text(self.prefix))
+        if self.gateway is not None:
+            words += ["via", ip_text(self.gateway)]
+        words += ["dev", self.device.name if self.device is not None else "lo", "proto", self.protocol]
+        if self.source is not None:
+            words += ["src", ip_text(self.source)]
+        metric = _METRIC_KERNEL if self.protocol == "kernel" else _METRIC_USER
+        return " ".join([*words, "metric", str(metric), "pref", "medium"])
 
 
 def _destination_text(prefix: Prefix) -> str:
@@ -139,9 +164,12 @@ class Routes:
     def _own(self) -> Iterator[Route]:
         return (route for by_network in self._by_length.values() for route in by_network.values())
 
-    def render(self) -> str:
-        """The text of `ip route`."""
-        return "".join(f"{route}\n" for route in self)
+    def render(self, family: int = 4) -> str:
+        """The text of `ip route`, or of `ip -6 route` for a `family` of 16, which has the default route last."""
+        found = [route for route in self if len(route.prefix.address) == family]
+        if family == 16:
+            found.sort(key=lambda route: route.prefix.length == 0)
+        return "".join(f"{route}\n" for route in found)
 
 
 def _network(address: Address, length: int) -> int:

@@ -70,8 +70,9 @@ class RuleEngine:
         self.lasting = True
 
     # ------------------------------------------------------------------ what the kinds of engine add
-    def places(self, hook: Hook, kind: str) -> Sequence[Place]:
-        """The base chains of a kind ("filter" or "nat") at a hook that an unmarked IPv4 packet may meet, in order."""
+    def places(self, hook: Hook, kind: str, length: int) -> Sequence[Place]:
+        """The base chains of a kind ("filter" or "nat") at a hook that an unmarked packet may meet whose addresses have
+        `length` bytes, in order."""
         raise NotImplementedError
 
     def _walk(self, table: str, chains: dict[str, Any], chain: Any, t: "Traversal") -> Target | None:
@@ -195,9 +196,10 @@ class RuleEngine:
         """If it is remembered that the filters let every established packet pass that comes from `src` for `asked` and
         goes to `dst`: the ends it comes to; None if that is not known."""
         wanted: list[tuple[Place, bytes, Device | None]]
-        wanted = [(place, asked, None) for place in self.places(Hook.PREROUTING, "filter")]
-        wanted += [(place, dst, out_device) for place in self.places(Hook.FORWARD, "filter")]
-        if self.places(Hook.POSTROUTING, "filter"):
+        size = len(src)
+        wanted = [(place, asked, None) for place in self.places(Hook.PREROUTING, "filter", size)]
+        wanted += [(place, dst, out_device) for place in self.places(Hook.FORWARD, "filter", size)]
+        if self.places(Hook.POSTROUTING, "filter", size):
             return None
         ends = []
         for (table, chain), address, out in wanted:
@@ -216,15 +218,16 @@ class RuleEngine:
     ) -> Known | None:
         """What is remembered of unmarked first packets that were `before` and became `after`; None if not all of it is
         known, or if it is not always the same but for the nat rules of PREROUTING."""
-        asking = self.places(Hook.PREROUTING, "nat")
+        size = len(before.src)
+        asking = self.places(Hook.PREROUTING, "nat", size)
         if len(asking) > 1:
             return None
-        early = self._all_ends(self.places(Hook.PREROUTING, "filter"), before, in_device, None)
+        early = self._all_ends(self.places(Hook.PREROUTING, "filter", size), before, in_device, None)
         late = self._all_ends(
             (
-                *self.places(Hook.FORWARD, "filter"),
-                *self.places(Hook.POSTROUTING, "filter"),
-                *self.places(Hook.POSTROUTING, "nat"),
+                *self.places(Hook.FORWARD, "filter", size),
+                *self.places(Hook.POSTROUTING, "filter", size),
+                *self.places(Hook.POSTROUTING, "nat", size),
             ),
             after,
             in_device,

@@ -10,7 +10,7 @@ namespace and the peer's or own ephemeral port, so that a port used again always
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from netsim.kernel import tcp_open
+from netsim.kernel import icmp, tcp_open
 from netsim.kernel.errno import Errno
 from netsim.kernel.hooks import DropReason, Stolen
 from netsim.kernel.tcp import TcpConnection
@@ -21,7 +21,7 @@ from netsim.kernel.tcp_state import CLOSED, CONNECTING
 from netsim.kernel.tcp_timewait import TimeWait, TimeWaits
 from netsim.kernel.udp import IcmpSocket, OnDatagram, OnEcho, UdpSocket
 from netsim.wire.addr import Address
-from netsim.wire.packet import ACK, FIN, ICMP, RST, SYN, TCP, UDP, Flow, Packet, TcpSegment
+from netsim.wire.packet import ACK, FIN, ICMP, ICMPV6, RST, SYN, TCP, UDP, Flow, Packet, TcpSegment
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
@@ -40,10 +40,23 @@ _UNREACHABLE_ERRNO: Final = {
     9: Errno.ENETUNREACH,
     11: Errno.ENETUNREACH,
 }
+# tab_unreach and icmpv6_err_convert in net/ipv6/icmp.c.
+_UNREACHABLE_ERRNO_V6: Final = {
+    0: Errno.ENETUNREACH,
+    1: Errno.EACCES,
+    4: Errno.ECONNREFUSED,
+    5: Errno.EACCES,
+    6: Errno.EACCES,
+}
+_ERRNO_V6: Final = {2: Errno.EMSGSIZE, 3: Errno.EHOSTUNREACH, 4: Errno.EPROTO}
 
 
-def icmp_errno(type: int, code: int) -> Errno | None:
+def icmp_errno(type: int, code: int, family: int = 4) -> Errno | None:
     """What an ICMP error means to a socket; None for messages that sockets ignore."""
+    if family == 16:
+        if type == icmp.UNREACHABLE_V6:
+            return _UNREACHABLE_ERRNO_V6.get(code, Errno.EHOSTUNREACH)
+        return _ERRNO_V6.get(type)
     if type == _UNREACHABLE:
         return _UNREACHABLE_ERRNO.get(code, Errno.EHOSTUNREACH)
     return Errno.EHOSTUNREACH if type == _TIME_EXCEEDED else None
@@ -225,7 +238,7 @@ class Sockets:
 
     def icmp_error(self, flow: Flow, type: int, code: int, now: int) -> None:
         """An ICMP error about a packet of `flow`, as this namespace sent it."""
-        errno = icmp_errno(type, code)
+        errno = icmp_errno(type, code, len(flow.src))
         if errno is None:
             return
         if flow.proto == TCP:
@@ -236,7 +249,7 @@ class Sockets:
             sock = self._udp.get((flow.src, flow.sport)) or self._udp.get((None, flow.sport))
             if sock is not None:
                 sock.icmp_error(errno, flow, now)
-        elif flow.proto == ICMP and flow.sport in self._icmp:
+        elif flow.proto in (ICMP, ICMPV6) and flow.sport in self._icmp:
             echo = self._icmp[flow.sport]
             echo.on_echo(echo, None, errno, now)
 

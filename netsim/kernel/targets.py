@@ -76,9 +76,10 @@ class Drop(Target):
 @dataclass(frozen=True, slots=True)
 class Reject(Target):
     """`-j REJECT`: drop, and tell the sender. `with_` is the `--reject-with` type; "" is the default, a port
-    unreachable of ICMP or ICMPv6."""
+    unreachable of ICMP or (`ipv6`, in ip6tables) ICMPv6."""
 
     with_: str = ""
+    ipv6: bool = False
 
     def __str__(self) -> str:
         return f"-j REJECT --reject-with {self.with_}" if self.with_ else "-j REJECT"
@@ -86,7 +87,7 @@ class Reject(Target):
     @property
     def type(self) -> str:
         """The type in words: `icmp-port-unreachable`, `tcp-reset`, ..."""
-        return self.with_ or "icmp-port-unreachable"
+        return self.with_ or ("icmp6-port-unreachable" if self.ipv6 else "icmp-port-unreachable")
 
     @property
     def saved(self) -> str:

@@ -27,13 +27,15 @@ INITIAL_SEGMENTS: Final = 10  # RFC 6928, TCP_INIT_CWND
 
 
 def begin(conn: "TcpConnection", now: int) -> "Errno | None":
-    """Send our SYN or SYN-ACK for the first time and watch over it; a local error is returned."""
+    """Send our SYN or SYN-ACK for the first time and watch over it; a local error is returned. That a rule has dropped
+    the SYN is none: it will be sent again (tcp_connect)."""
     conn.snd_nxt = conn.snd_max = conn.snd_end
     conn.rtt_at = conn.stalled_at = now or 1  # 0 would mean: not set
     conn.rto_at = now + tcp_timer.RTO_INITIAL_NS
     # Earlier than needed: data sent soon will want this time, and one place in the heap is enough for both.
     conn.ns.timers.arm(conn, now + tcp_timer.RTO_MIN_NS)
-    return tcp_output.send_syn(conn, now)
+    errno = tcp_output.send_syn(conn, now)
+    return None if errno is Errno.EPERM else errno
 
 
 def take_syn(conn: "TcpConnection", segment: TcpSegment) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from netsim.kernel.errno import Errno
 from netsim.kernel.hooks import DropReason, Stolen
 from netsim.wire.addr import Address
-from netsim.wire.packet import ICMP, UDP, Flow, IcmpMessage, Packet, UdpDatagram
+from netsim.wire.packet import ICMP, ICMPV6, UDP, Flow, IcmpMessage, Packet, UdpDatagram
 
 if TYPE_CHECKING:
     from netsim.kernel.sockets import Sockets
@@ -22,6 +22,7 @@ EncapReceive = Callable[[Packet, int], DropReason | Stolen | None]
 OnEcho = Callable[["IcmpSocket", Packet | None, Errno | None, int], object]
 
 _MAX_PAYLOAD: Final = 65507
+_ECHO: Final = {4: (ICMP, 8), 16: (ICMPV6, 128)}  # protocol and type of a request
 _FLOWS_MAX: Final = 1024  # remembered flows of a socket that talks to many
 
 
@@ -124,8 +125,9 @@ class IcmpSocket:
         if source is None:
             return Errno.ENETUNREACH
         ns = self.sockets.ns
-        flow = Flow(source, dst, self.identifier, 8 << 8, ICMP)
-        return ns.output(Packet(flow, IcmpMessage(8, 0, sequence, payload), next(ns.uids)), now)
+        protocol, request = _ECHO[len(dst)]
+        flow = Flow(source, dst, self.identifier, request << 8, protocol)
+        return ns.output(Packet(flow, IcmpMessage(request, 0, sequence, payload), next(ns.uids)), now)
 
     def close(self) -> None:
         """Release the identifier."""

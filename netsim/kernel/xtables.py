@@ -1,4 +1,4 @@
-"""iptables in one network namespace: what its tables say about packets.
+"""iptables (or ip6tables: a second set of tables) in one network namespace: what its tables say about packets.
 
 Called by the hook functions of `netfilter.py` (`nat`, `filter`), by dataplanes and CNI plug-ins (`commit`,
 `ensure_rule`, `restore`, see `xtables_store.py`) and by whoever prints rules (`save`).
@@ -101,13 +101,13 @@ class Xtables(RuleStore):
         if t.ns.journeys:
             t.ns.tell(t.packet, t.now, "rule", str(hit), t.hook.name)
 
-    def places(self, hook: Hook, kind: str) -> Sequence[Place]:
+    def places(self, hook: Hook, kind: str, length: int) -> Sequence[Place]:
         """See `RuleEngine.places`."""
-        return _PLACES.get((hook, kind), ())
+        return _PLACES.get((hook, kind), ()) if (length == 16) is self.ipv6 else ()
 
     def scratch(self) -> "Xtables":
         """The same rules with counters at zero and empty recent lists, for trying things out. Not to be changed."""
-        twin = Xtables()
+        twin = Xtables(self.ipv6)
         twin.tables, twin.ipsets = self.tables, self.ipsets
         return twin
 

@@ -42,6 +42,7 @@ class Ruled(Protocol):
     """What is asked of a namespace."""
 
     xtables: Xtables | None
+    ip6tables: Xtables | None
     nft: Nftables | None
 
     def is_local(self, address: bytes) -> bool:
@@ -141,10 +142,11 @@ class _Walk:
     journeys: tuple[Any, ...] = ()
 
     def __init__(self, ns: Ruled, flow: Flow, now: int, device: str, chance: _Chance) -> None:
-        assert ns.xtables is not None
+        xtables = ns.xtables if len(flow.src) == 4 else ns.ip6tables
+        assert xtables is not None
         self.is_local = ns.is_local
         self.random = chance
-        self.engines: dict[str, RuleEngine] = dict.fromkeys(BUILTIN, ns.xtables.scratch())
+        self.engines: dict[str, RuleEngine] = dict.fromkeys(BUILTIN, xtables.scratch())
         self.bases: tuple[BaseChain, ...] = ()
         if ns.nft is not None:
             nft = ns.nft.scratch()

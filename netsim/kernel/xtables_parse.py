@@ -26,7 +26,7 @@ from netsim.kernel.matches import (
 )
 from netsim.kernel.matches_set import PhysdevIsIn, SetMatch
 from netsim.kernel.matches_stateful import Nfacct, RecentCheck, RecentSet, Statistic
-from netsim.kernel.reject import TCP_RESET, UNREACHABLE_CODES
+from netsim.kernel.reject import TCP_RESET, UNREACHABLE_CODES, UNREACHABLE_CODES_V6
 from netsim.kernel.targets import Accept, Dnat, Drop, Jump, Masquerade, Reject, Return, SetMark, Snat, Target
 from netsim.kernel.xtables_chain import Rule
 from netsim.wire.addr import Prefix, ip
@@ -49,9 +49,9 @@ class RuleError(ValueError):
     """A rule that cannot be understood."""
 
 
-def parse_rule(words: Sequence[str]) -> Rule:
-    """A rule from the words after `-A CHAIN`."""
-    return _Parser(list(words)).rule()
+def parse_rule(words: Sequence[str], ipv6: bool = False) -> Rule:
+    """A rule from the words after `-A CHAIN`; `ipv6`: one of ip6tables."""
+    return _Parser(list(words), ipv6).rule()
 
 
 def split(line: str) -> list[str]:
@@ -65,8 +65,9 @@ def split(line: str) -> list[str]:
 class _Parser:
     """Goes through the words of one rule from left to right."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, words: list[str], ipv6: bool) -> None:
         self.words = words[::-1]
+        self.ipv6 = ipv6
         self.matches: list[Match] = []
         self.target: Target | None = None
         self.negated = False
@@ -103,9 +104,10 @@ class _Parser:
             return
         name = options.get("--name", "DEFAULT")
         if "--set" in options:
-            self.add(RecentSet(name))
+            self.add(RecentSet(name, self.ipv6))
         elif "--rcheck" in options and "--seconds" in options:
-            self.add(RecentCheck(name, number(options["--seconds"], 1, 2**31), "--reap" in options))
+            seconds = number(options["--seconds"], 1, 2**31)
+            self.add(RecentCheck(name, seconds, "--reap" in options, self.ipv6))
         else:
             raise RuleError("recent: needs --set, or --rcheck with --seconds")
 
@@ -127,11 +129,14 @@ def number(text: str, low: int, high: int) -> int:
     return value
 
 
-def _prefix(text: str) -> Prefix:
+def _prefix(p: "_Parser", text: str) -> Prefix:
     try:
-        return Prefix.parse(text)
+        prefix = Prefix.parse(text)
     except ValueError as error:
         raise RuleError(str(error)) from None
+    if (len(prefix.address) == 16) is not p.ipv6:
+        raise RuleError(f"host/network `{text}' not found: it is of the other family")
+    return prefix
 
 
 def _masked(text: str) -> tuple[int, int]:
@@ -157,12 +162,12 @@ def _place(text: str) -> tuple[bytes, int]:
 
 def _source(p: _Parser, option: str) -> None:
     text = p.argument(option)
-    p.add(Source(_prefix(text), p.negated, full="/" in text))
+    p.add(Source(_prefix(p, text), p.negated, full="/" in text))
 
 
 def _destination(p: _Parser, option: str) -> None:
     text = p.argument(option)
-    p.add(Destination(_prefix(text), p.negated, full="/" in text))
+    p.add(Destination(_prefix(p, text), p.negated, full="/" in text))
 
 
 def _protocol(p: _Parser, option: str) -> None:
@@ -255,12 +260,12 @@ def _target(p: _Parser, option: str) -> None:
 
 def _reject(p: _Parser) -> Target:
     if not p.words or p.words[-1] != "--reject-with":
-        return Reject()
+        return Reject(ipv6=p.ipv6)
     p.words.pop()
     how = p.argument("--reject-with")
-    if how != TCP_RESET and how not in UNREACHABLE_CODES:
+    if how != TCP_RESET and how not in (UNREACHABLE_CODES_V6 if p.ipv6 else UNREACHABLE_CODES):
         raise RuleError(f'unknown reject type "{how}"')
-    return Reject(how)
+    return Reject(how, p.ipv6)
 
 
 def _set_mark(p: _Parser) -> Target:

@@ -24,7 +24,8 @@ class RecentList:
         self._stamps[address] = now
 
     def seen(self, address: Address, since: int, reap: bool) -> bool:
-        """`--rcheck --seconds`: whether an address was put in at `since` or later; `reap` drops what is older."""
+        """`--rcheck --seconds`: whether an address was put in at `since` or later; with `reap` the address that was
+        renewed longest ago goes, if that was before (one at a time, and none for an unknown address)."""
         stamp = self._stamps.get(address)
         if stamp is None:
             return False
@@ -33,12 +34,9 @@ class RecentList:
         return stamp >= since
 
     def _reap(self, since: int) -> None:
-        stamps = self._stamps
-        while stamps:
-            oldest = next(iter(stamps))
-            if stamps[oldest] >= since:
-                break
-            del stamps[oldest]
+        oldest = next(iter(self._stamps))
+        if self._stamps[oldest] < since:
+            del self._stamps[oldest]
 
     def __len__(self) -> int:
         return len(self._stamps)

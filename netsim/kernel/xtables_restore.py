@@ -104,7 +104,7 @@ class _Draft:
         at = len(rules)
         if verb == "-I":
             at = int(words.pop(0)) - 1 if words and words[0].isdecimal() else 0
-        rule = parse_rule(words)
+        rule = parse_rule(words, self.xtables.ipv6)
         only = _ONLY_IN.get(type(rule.target)) if rule.target is not None else None
         if only is not None and only != self.name:
             raise XtablesError(f"{str(rule.target).split()[1]} works in table {only} only")

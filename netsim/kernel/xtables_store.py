@@ -29,14 +29,16 @@ class XtablesError(ValueError):
 
 
 class RuleStore(RuleEngine):
-    """The tables of one namespace. Every built-in chain is there from the start, empty, with policy ACCEPT."""
+    """The tables of one namespace for one family (`ipv6`: those of ip6tables). Every built-in chain is there from the
+    start, empty, with policy ACCEPT."""
 
-    __slots__ = ("_counters", "_nfacct", "_recent", "ipsets")
+    __slots__ = ("_counters", "_nfacct", "_recent", "ipsets", "ipv6")
 
     tables: dict[str, dict[str, Chain]]
 
-    def __init__(self) -> None:
+    def __init__(self, ipv6: bool = False) -> None:
         super().__init__()
+        self.ipv6 = ipv6
         self.tables = {
             table: {name: Chain(name, policy="ACCEPT") for name in chains}
             for table, chains in BUILTIN.items()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from netsim.kernel.journey import Step
 from netsim.wire.addr import ip_text
 from netsim.wire.describe import describe
+from netsim.wire.ndp import is_discovery
 from netsim.wire.packet import ARP
 
 _REWRITES = ("dnat", "snat", "ipvs", "encapsulate", "decapsulate")
@@ -64,7 +65,7 @@ class Journey:
         self.names = dict(names or {})
         grouped: dict[int, list[Step]] = {}
         for step in steps:
-            if arp or step.flow.proto != ARP:
+            if arp or not (step.flow.proto == ARP or is_discovery(step.flow)):
                 grouped.setdefault(step.uid, []).append(step)
         # Steps are told when they are decided; a transmission may start later than the next telling.
         self.packets = [

@@ -3,9 +3,12 @@
 Not a parser: the bodies are values already; only DNS and HTTP payloads are looked into.
 """
 
-from netsim.wire import dns_read
+from netsim.wire import dns_read, ndp
+from netsim.wire.addr import ip_text
 from netsim.wire.dns import DNS_PORT, RCODE_NAMES, type_text
+from netsim.wire.ndp import is_discovery
 from netsim.wire.packet import (
+    ICMPV6,
     ArpMessage,
     Body,
     Flow,
@@ -27,6 +30,17 @@ _ICMP_NAMES = {
     (3, 4): "ICMP fragmentation needed",
     (11, 0): "ICMP time exceeded",
 }
+_ICMPV6_NAMES = {
+    (1, 0): "ICMP6 no route",
+    (1, 1): "ICMP6 administratively prohibited",
+    (1, 3): "ICMP6 address unreachable",
+    (1, 4): "ICMP6 port unreachable",
+    (2, 0): "ICMP6 packet too big",
+    (3, 0): "ICMP6 time exceeded",
+    (4, 1): "ICMP6 unknown next header",
+    (128, 0): "ICMP6 echo request",
+    (129, 0): "ICMP6 echo reply",
+}
 
 
 def describe(flow: Flow, body: Body) -> str:
@@ -36,8 +50,7 @@ def describe(flow: Flow, body: Body) -> str:
     if isinstance(body, UdpDatagram):
         return _udp(flow, body)
     if isinstance(body, IcmpMessage):
-        name = _ICMP_NAMES.get((body.type, body.code), f"ICMP type {body.type} code {body.code}")
-        return f"{name}, seq {body.rest}" if body.type in (0, 8) else name
+        return _icmp(flow, body)
     if isinstance(body, ArpMessage):
         return repr(body)[len("ArpMessage(") : -1].join(("ARP ", ""))
     if isinstance(body, VxlanFrame):
@@ -45,6 +58,24 @@ def describe(flow: Flow, body: Body) -> str:
         return f"VXLAN, vni {body.vni}: {inner.flow} {describe(inner.flow, inner.body)}"
     assert isinstance(body, RawBody)
     return f"IP protocol {flow.proto}, length {body.length}"
+
+
+def _icmp(flow: Flow, message: IcmpMessage) -> str:
+    if is_discovery(flow):
+        return _discovery(message)
+    names, word = (_ICMPV6_NAMES, "ICMP6") if flow.proto == ICMPV6 else (_ICMP_NAMES, "ICMP")
+    name = names.get((message.type, message.code), f"{word} type {message.type} code {message.code}")
+    is_echo = message.type in ((128, 129) if flow.proto == ICMPV6 else (0, 8))
+    return f"{name}, seq {message.rest}" if is_echo else name
+
+
+def _discovery(message: IcmpMessage) -> str:
+    found = ndp.read(message)
+    if found is None:
+        return "ICMP6 neighbor discovery, malformed"
+    if found.type == ndp.SOLICITATION:
+        return f"ICMP6 neighbor solicitation, who has {ip_text(found.target)}"
+    return f"ICMP6 neighbor advertisement, tgt is {ip_text(found.target)}"
 
 
 def _tcp(segment: TcpSegment) -> str:

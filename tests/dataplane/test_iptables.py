@@ -26,7 +26,7 @@ class Node:
     """A namespace as far as the dataplane sees it."""
 
     def __init__(self):
-        self.xtables = Xtables()
+        self.xtables, self.ip6tables = Xtables(), Xtables(ipv6=True)
         self.random = Random(1)
 
 
@@ -272,7 +272,9 @@ def test_localhost_node_ports_are_counted(config, family, expected):
         found = (Endpoint(ip("fd00::1"), 80),)
         service = ServicePort(port(1).name, ip("fd00:172::1"), 80, 30000, endpoints=found)
     IptablesDataplane(config).on_node(where).sync(node, None, ServiceTable([service]))
-    assert ("localhost_nps_accepted_pkts" in node.xtables.save()) is expected
+    rules = node.xtables if family == 4 else node.ip6tables
+    assert "30000" in rules.save()
+    assert ("localhost_nps_accepted_pkts" in rules.save()) is expected
 
 
 # ------------------------------------------------------------------ cost

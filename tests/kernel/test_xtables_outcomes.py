@@ -32,7 +32,7 @@ class Node:
     def __init__(self):
         self.xtables = Xtables()
         self.xtables.restore(RULES)
-        self.nft = None
+        self.ip6tables = self.nft = None
         self.random = Random(1)
 
     def is_local(self, address):

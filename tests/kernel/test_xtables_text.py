@@ -59,10 +59,11 @@ SPELLINGS = [
 
 @pytest.mark.parametrize(("written", "saved"), SPELLINGS, ids=[saved for _, saved in SPELLINGS])
 def test_spellings(written, saved):
-    rule = parse_rule(split(written))
+    ipv6 = "::" in written
+    rule = parse_rule(split(written), ipv6)
     assert str(rule) == written
     assert rule.saved == saved
-    assert parse_rule(split(saved)).saved == saved
+    assert parse_rule(split(saved), ipv6).saved == saved
 
 
 @pytest.mark.parametrize(
