@@ -7,6 +7,7 @@ that wall time does not grow with the number of Services. The functions at the e
 once: packets of known flows are not evaluated one by one (`path.py`, `firstpath.py`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +36,7 @@ class Known(NamedTuple):
     rest: tuple[Leaf, ...]
 
 
-class RuleEngine:
+class RuleEngine(ABC):
     """The rules of one kind in one namespace. `tables` holds the chains by table and name; `changed` is to be called
     after every change of rules."""
 
@@ -70,14 +71,16 @@ class RuleEngine:
         self.lasting = True
 
     # ------------------------------------------------------------------ what the kinds of engine add
+    @abstractmethod
     def places(self, hook: Hook, kind: str) -> Sequence[Place]:
-        """The base chains of a kind ("filter" or "nat") at a hook that an unmarked IPv4 packet may meet, in order."""
-        raise NotImplementedError
+        """The base chains of a kind ("filter", "nat", or "late": filter chains behind PREROUTING's nat) at a hook that
+        an IPv4 packet may meet, in order."""
 
+    @abstractmethod
     def _walk(self, table: str, chains: dict[str, Any], chain: Any, t: "Traversal") -> Target | None:
         """Go through a chain; None when it has nothing final to say."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ended(self, table: str, chain: Any) -> None:
         """A packet has come to the end of a base chain."""
 
@@ -197,7 +200,7 @@ class RuleEngine:
         wanted: list[tuple[Place, bytes, Device | None]]
         wanted = [(place, asked, None) for place in self.places(Hook.PREROUTING, "filter")]
         wanted += [(place, dst, out_device) for place in self.places(Hook.FORWARD, "filter")]
-        if self.places(Hook.POSTROUTING, "filter"):
+        if self.places(Hook.PREROUTING, "late") or self.places(Hook.POSTROUTING, "filter"):
             return None
         ends = []
         for (table, chain), address, out in wanted:
@@ -217,7 +220,7 @@ class RuleEngine:
         """What is remembered of unmarked first packets that were `before` and became `after`; None if not all of it is
         known, or if it is not always the same but for the nat rules of PREROUTING."""
         asking = self.places(Hook.PREROUTING, "nat")
-        if len(asking) > 1:
+        if len(asking) > 1 or self.places(Hook.PREROUTING, "late"):
             return None
         early = self._all_ends(self.places(Hook.PREROUTING, "filter"), before, in_device, None)
         late = self._all_ends(
