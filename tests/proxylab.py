@@ -107,10 +107,11 @@ def with_checks(question: Question, said: Expected) -> Expected:
 @dataclass(frozen=True)
 class Backend:
     """How a dataplane is made for a case, and which chains upstream's tracer of it goes through, whichever hook the
-    packet would meet. `adapt` turns what a case of the other backend says into what this one does."""
+    packet would meet (None: the hooks say). `adapt` turns what a case of another backend says into what this one
+    does."""
 
     make: Callable[[Mapping[str, Any], NodeView], NodeDataplane[Any]]
-    tracer_steps: Steps
+    tracer_steps: Steps | None
     adapt: Callable[[Question, Expected], Expected]
 
 

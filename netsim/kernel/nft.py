@@ -8,7 +8,7 @@ Source: net/netfilter/nf_tables_core.c (`nft_do_chain`), nf_tables_api.c of Linu
 """
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from netsim.kernel import nft_transaction as tx
 from netsim.kernel.hooks import Hook
@@ -30,6 +30,9 @@ class BaseChain(NamedTuple):
     table: TableId
     name: str
     base: Base
+
+
+_DNAT: Final = -100  # NF_IP_PRI_NAT_DST
 
 
 def _nobody() -> None:
@@ -65,6 +68,9 @@ class Nftables(RuleEngine):
     def _walk(self, table: str, chains: dict[str, Chain], chain: Chain, t: "Traversal") -> Target | None:
         self.current = self.sets[table]
         return self._go(table, chains, chain, t)
+
+    def _ended(self, table: str, chain: Chain) -> None:
+        """Policies of nftables count nothing."""
 
     def _go(self, table: str, chains: dict[str, Chain], chain: Chain, t: "Traversal") -> Target | None:
         """Go through a chain; None when it has nothing final to say."""
@@ -176,7 +182,9 @@ class Nftables(RuleEngine):
         self._places = {}
         for found in self.bases:
             for length in FAMILY_LENGTHS[found.table.family]:
-                key = found.base.hook, found.base.type, length
+                base = found.base
+                late = (base.hook, base.type) == (Hook.PREROUTING, "filter") and base.priority >= _DNAT
+                key = base.hook, "late" if late else base.type, length
                 self._places[key] = (*self._places.get(key, ()), (str(found.table), found.name))
         self.registered()
 

@@ -7,6 +7,7 @@ that wall time does not grow with the number of Services. The functions at the e
 once: packets of known flows are not evaluated one by one (`path.py`, `firstpath.py`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -35,7 +36,7 @@ class Known(NamedTuple):
     rest: tuple[Leaf, ...]
 
 
-class RuleEngine:
+class RuleEngine(ABC):
     """The rules of one kind in one namespace. `tables` holds the chains by table and name; `changed` is to be called
     after every change of rules."""
 
@@ -70,15 +71,16 @@ class RuleEngine:
         self.lasting = True
 
     # ------------------------------------------------------------------ what the kinds of engine add
+    @abstractmethod
     def places(self, hook: Hook, kind: str, length: int) -> Sequence[Place]:
-        """The base chains of a kind ("filter" or "nat") at a hook that an unmarked packet may meet whose addresses have
-        `length` bytes, in order."""
-        raise NotImplementedError
+        """The base chains of a kind ("filter", "nat", or "late": filter chains behind PREROUTING's nat) at a hook that
+        a packet may meet whose addresses have `length` bytes, in order."""
 
+    @abstractmethod
     def _walk(self, table: str, chains: dict[str, Any], chain: Any, t: "Traversal") -> Target | None:
         """Go through a chain; None when it has nothing final to say."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _ended(self, table: str, chain: Any) -> None:
         """A packet has come to the end of a base chain."""
 
@@ -199,7 +201,7 @@ class RuleEngine:
         size = len(src)
         wanted = [(place, asked, None) for place in self.places(Hook.PREROUTING, "filter", size)]
         wanted += [(place, dst, out_device) for place in self.places(Hook.FORWARD, "filter", size)]
-        if self.places(Hook.POSTROUTING, "filter", size):
+        if self.places(Hook.PREROUTING, "late", size) or self.places(Hook.POSTROUTING, "filter", size):
             return None
         ends = []
         for (table, chain), address, out in wanted:
@@ -220,7 +222,7 @@ class RuleEngine:
         known, or if it is not always the same but for the nat rules of PREROUTING."""
         size = len(before.src)
         asking = self.places(Hook.PREROUTING, "nat", size)
-        if len(asking) > 1:
+        if len(asking) > 1 or self.places(Hook.PREROUTING, "late", size):
             return None
         early = self._all_ends(self.places(Hook.PREROUTING, "filter", size), before, in_device, None)
         late = self._all_ends(

@@ -336,10 +336,10 @@ def test_without_base_chains_iptables_is_alone():
     before = list(bench.ns.hooks)
     bench.ns.nft.commit(tx(*chains(forward=[Rule()])))
     assert bench.ns.hooks[Hook.FORWARD] != before[Hook.FORWARD]
-    assert bench.ns.engines == (bench.ns.xtables, bench.ns.nft)
+    assert bench.ns.engines == (bench.ns.xtables, bench.ns.ip6tables, bench.ns.nft)
     bench.ns.nft.delete_table(TABLE)
     assert bench.ns.hooks == before
-    assert bench.ns.engines == (bench.ns.xtables,)
+    assert bench.ns.engines == (bench.ns.xtables, bench.ns.ip6tables)
     assert bench.ns.nft.list_ruleset() == ""
 
 

@@ -33,12 +33,13 @@ from netsim.wire.addr import Prefix, ip, ip_text
 from netsim.wire.packet import ACK, FIN, SYN, TCP, UDP, Packet, TcpSegment
 
 FORWARD, EARLY = Base("filter", Hook.FORWARD, 0), Base("filter", Hook.PREROUTING, -110)
+LATE = Base("filter", Hook.PREROUTING, -50)
 NAT = Base("nat", Hook.PREROUTING, -90)
 
 
 def lab_chain(*rules: Rule, base: Base = FORWARD) -> Transaction:
     """A table of ours beside kube-proxy's, with one base chain at a time and place."""
-    chain = Chain(f"{base.type}-{base.hook.name.lower()}", rules, base)
+    chain = Chain(f"{base.type}-{base.hook.name.lower()}{base.priority}", rules, base)
     return Transaction(TableId("ip", "lab"), (Write(chain),))
 
 
@@ -78,6 +79,7 @@ NFT_CHANGES = [
     ),
     lab_chain(Rule((Address("daddr", (Prefix.parse(f"{DNS}/32"),)),), counted=True), base=EARLY),
     lab_chain(Rule((L4Protocol(TCP),), ACCEPT, counted=True), base=EARLY),
+    lab_chain(Rule((Address("daddr", (Prefix.parse("10.244.2.7/32"),)),), counted=True), base=LATE),
     lab_chain(Rule((Port(UDP, 53),), final(Dnat(ip("10.244.1.6"), 8053))), base=NAT),
 ]
 NETEMS = [
