@@ -6,9 +6,12 @@ apiserver/pkg/storage/names (suffixes of generated names), pkg/apis/core/v1/defa
 """
 
 import hashlib
+from collections.abc import Iterable
 from random import Random
 from typing import Any, Final
 
+from netsim.cluster.errors import InvalidError
+from netsim.cluster.families import LENGTHS, Family, cluster_ips, family_of, parse_subnets, service_families
 from netsim.cluster.ipam import NodePorts, ServiceAddresses
 from netsim.cluster.objects import ApiObject, Pod, Service, ServicePort, Toleration, evolve
 from netsim.engine import Engine
@@ -26,14 +29,17 @@ def name_suffix(random: Random) -> str:
 
 
 class Admission:
-    """Completes new objects. `service_subnet` and the node-port range belong to the cluster."""
+    """Completes new objects. `service_subnet` (one per family, separated by a comma) and the node-port range belong
+    to the cluster."""
 
     def __init__(
         self, engine: Engine, service_subnet: str, toleration_seconds: int, node_ports: NodePorts
     ) -> None:
         self._engine = engine
         self._toleration_seconds = toleration_seconds
-        self.addresses = ServiceAddresses(service_subnet)
+        ranges = {len(subnet.address): ServiceAddresses(str(subnet)) for subnet in parse_subnets(service_subnet)}
+        names: dict[int, Family] = {length: name for name, length in LENGTHS.items()}
+        self.addresses = {names[length]: ranges[length] for length in ranges}
         self.node_ports = node_ports
 
     def complete(self, new: ApiObject, version: int) -> ApiObject:
@@ -75,20 +81,39 @@ class Admission:
             return service
         owner = f"Service {service.metadata.namespace}/{service.metadata.name}"
         changes: dict[str, Any] = {}
-        address = spec.clusterIP or (spec.clusterIPs[0] if spec.clusterIPs else "")
-        if address not in ("", "None"):
-            self.addresses.claim(address, owner)
-        elif address == "":
-            address = self.addresses.allocate(owner, self._engine.stream(f"clusterip/{owner}"))
-        changes["clusterIP"] = address
-        changes["clusterIPs"] = (address, *spec.clusterIPs[1:])
-        changes["ipFamilies"] = spec.ipFamilies or (("IPv6" if ":" in address else "IPv4"),)
+        policy, families = service_families(spec, tuple(self.addresses))
+        changes["ipFamilyPolicy"], changes["ipFamilies"] = policy, families
+        addresses = self._cluster_ips(cluster_ips(spec), families, owner)
+        changes["clusterIP"], changes["clusterIPs"] = addresses[0], addresses
         if spec.type in ("NodePort", "LoadBalancer"):
             changes["externalTrafficPolicy"] = spec.externalTrafficPolicy or "Cluster"
             changes["ports"] = self._node_ports(service, owner)
         if changes.get("externalTrafficPolicy") == "Local" and spec.type == "LoadBalancer":
             changes["healthCheckNodePort"] = self._health_port(spec.healthCheckNodePort, owner)
         return service.model_copy(update={"spec": spec.model_copy(update=changes)})
+
+    def _cluster_ips(self, asked: tuple[str, ...], families: tuple[Family, ...], owner: str) -> tuple[str, ...]:
+        """One address per family: the one that is asked for, or a free one. All or none are taken."""
+        if asked[:1] == ("None",):
+            return ("None",)
+        found: list[str] = []
+        try:
+            for index, family in enumerate(families):
+                wanted = asked[index] if index < len(asked) else ""
+                if wanted:
+                    self.addresses[family].claim(wanted, owner)
+                    found.append(wanted)
+                else:
+                    stream = self._engine.stream(f"clusterip/{owner}")
+                    found.append(self.addresses[family].allocate(owner, stream))
+        except InvalidError:
+            self._release(found)
+            raise
+        return tuple(found)
+
+    def _release(self, addresses: Iterable[str]) -> None:
+        for address in addresses:
+            self.addresses[family_of(address)].release(address)
 
     def _node_ports(self, service: Service, owner: str) -> tuple[ServicePort, ...]:
         spec = service.spec
@@ -116,7 +141,7 @@ class Admission:
         if not isinstance(old, Service):
             return
         if old.spec.clusterIP not in ("", "None"):
-            self.addresses.release(old.spec.clusterIP)
+            self._release(cluster_ips(old.spec))
         for port in old.spec.ports:
             if port.nodePort:
                 self.node_ports.release(port.nodePort, port.protocol)

@@ -59,14 +59,14 @@ def explain(cluster: "Cluster", source: str, target: str, timeout_ns: int, arp: 
         outcome = answered(cluster, host, target, timeout_ns)
     finally:
         stop()
-    mine = _of_client(steps, host.address)
+    mine = _of_client(steps, host.addresses)
     journey = Journey(mine, started_ns, cluster.names(), arp)
     return Explained(f"{source} asks {target}", outcome, journey)
 
 
-def _of_client(steps: list[Step], client: bytes) -> list[Step]:
-    """Steps of packets that ever had the client's address."""
-    uids = {step.uid for step in steps if client in (step.flow.src, step.flow.dst)}
+def _of_client(steps: list[Step], client: tuple[bytes, ...]) -> list[Step]:
+    """Steps of packets that ever had one of the client's addresses."""
+    uids = {step.uid for step in steps if step.flow.src in client or step.flow.dst in client}
     return [step for step in steps if step.uid in uids]
 
 
@@ -98,7 +98,8 @@ def _told(exchange: "HttpExchange") -> str:
 
 
 def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
-    """Look the name up (an address is its own answer) and send one echo request, as `ping -4 -c 1` does."""
+    """Look the name up (an address is its own answer) and send one echo request, as `ping -c 1` does (with `-4` where
+    there is no other family)."""
     name = target.removeprefix(_PING).strip("/")
     if not name:
         raise ValueError("ping:// needs a name or an address, such as ping://10.96.0.10")
@@ -116,6 +117,7 @@ def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str
             took = format_duration(now - started_ns)
             done.append(f"no address of {name} after {took}: {answer.error or 'NODATA'}")
 
-    cluster.resolver_of(host).lookup(name, resolved, "ipv4")
+    family = "ipv4" if cluster.spec.networking.ipFamily == "ipv4" else "any"
+    cluster.resolver_of(host).lookup(name, resolved, family)
     _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
     return done[0] if done else f"no answer within {format_duration(timeout_ns)}"

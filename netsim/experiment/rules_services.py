@@ -8,10 +8,12 @@ come and create those pods; `netsim/allow-empty: "true"` on the Service says tha
 """
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from netsim.cluster.families import Family, cluster_ips, family_of
 from netsim.cluster.objects import Service, ServicePort
+from netsim.experiment.rules_families import check_service_families
 from netsim.experiment.rules_objects import ALLOW_EMPTY
 from netsim.experiment.rules_place import Loaded, Path, Place, Template, Templates
 from netsim.experiment.spec_names import did_you_mean
@@ -28,8 +30,10 @@ class _Claims:
 
 
 def check_services(services: Sequence[Loaded], templates: Templates, service_subnet: str) -> None:
-    """Record what is wrong with the Services, alone and together."""
-    subnet = ipaddress.ip_network(service_subnet)
+    """Record what is wrong with the Services, alone and together. `service_subnet` is one per family, separated by a
+    comma."""
+    subnets = {family_of(text): ipaddress.ip_network(text) for text in service_subnet.split(",")}
+    subnet = next(iter(subnets.values()))
     claims = _Claims()
     for name, offset in (("Service/kubernetes", 1), ("Service/kube-dns in kube-system", 10)):
         if offset < subnet.num_addresses:
@@ -39,7 +43,8 @@ def check_services(services: Sequence[Loaded], templates: Templates, service_sub
         if isinstance(service, Service):
             _check_shape(service, loaded.place)
             _check_ports(service, loaded.place)
-            _check_address(service, loaded.place, subnet, claims)
+            if check_service_families(service, loaded.place, tuple(subnets)):
+                _check_addresses(service, loaded.place, subnets, claims)
             _check_node_ports(service, loaded.place, claims)
             _check_pods(service, loaded.place, templates)
 
@@ -99,20 +104,34 @@ def _check_ports(service: Service, place: Place) -> None:
             place.error((*path, "targetPort"), f"{port.target} is no port: 1 to 65535")
 
 
-def _check_address(service: Service, place: Place, subnet: "_Network", claims: _Claims) -> None:
-    address = service.spec.clusterIP
-    if address in ("", "None"):
-        return
-    path: Path = ("spec", "clusterIP")
+def _check_addresses(
+    service: Service, place: Place, subnets: Mapping[Family, "_Network"], claims: _Claims
+) -> None:
+    listed = service.spec.clusterIPs
+    for index, address in enumerate(cluster_ips(service.spec)):
+        path: Path = ("spec", "clusterIPs", index) if listed else ("spec", "clusterIP")
+        if address != "None" and service.spec.type != "ExternalName":
+            _check_address(service, address, place, path, subnets, claims)
+
+
+def _check_address(
+    service: Service,
+    address: str,
+    place: Place,
+    path: Path,
+    subnets: Mapping[Family, "_Network"],
+    claims: _Claims,
+) -> None:
     me = _owner(service)
+    subnet = subnets.get(family_of(address), next(iter(subnets.values())))
     try:
-        inside = ipaddress.ip_address(address) in subnet
+        value = ipaddress.ip_address(address)
     except ValueError:
         place.error(path, f'"{address}" is no IP address (write None for a headless Service)')
         return
-    if not inside:
+    if value not in subnet:
         place.error(path, f"{address} is not in the serviceSubnet {subnet}")
-    owner = claims.addresses.setdefault(address, me)
+    owner = claims.addresses.setdefault(str(value), me)
     if owner != me:
         place.error(path, f"{address} already belongs to {owner}: choose another or leave it out")
 

@@ -12,22 +12,22 @@ kind.
 import fnmatch
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from netsim.cluster.objects import Taint
 from netsim.experiment.spec_fields import (
+    Addresses,
     Duration,
-    Ipv4,
     LinkRate,
     Name,
     Percent,
     PositiveDuration,
     SpecModel,
-    Subnet,
+    Subnets,
 )
 from netsim.experiment.spec_kubelet import KubeletConfig
 from netsim.experiment.spec_proxy import ControllerManagerConfig, KubeProxyConfig
@@ -61,18 +61,58 @@ def _kernel(value: Any) -> str:
     return str(value)
 
 
-class Networking(SpecModel):
-    """Address ranges and the choice of data plane and pod network. Defaults are kind's."""
+# The ranges of a cluster of each `ipFamily` (kind pkg/apis/config/v1alpha4/default.go; its Docker network for nodes).
+_SUBNETS_V4: Final = {
+    "podSubnet": "10.244.0.0/16",
+    "serviceSubnet": "10.96.0.0/16",
+    "nodeSubnet": "172.18.0.0/16",
+}
+_SUBNETS_V6: Final = {
+    "podSubnet": "fd00:10:244::/56",
+    "serviceSubnet": "fd00:10:96::/112",
+    "nodeSubnet": "fc00:f853:ccd:e793::/64",
+}
+_DEFAULT_SUBNETS: Final = {
+    "ipv6": _SUBNETS_V6,
+    "dual": {name: f"{_SUBNETS_V4[name]},{_SUBNETS_V6[name]}" for name in _SUBNETS_V4},
+}
 
-    podSubnet: Subnet = "10.244.0.0/16"
-    serviceSubnet: Subnet = "10.96.0.0/16"
-    nodeSubnet: Subnet = "172.18.0.0/16"
+
+class Networking(SpecModel):
+    """Address ranges and the choice of data plane and pod network. Defaults are kind's; a dual-stack cluster has two
+    ranges of each kind, separated by a comma, the primary family first."""
+
+    podSubnet: Subnets = "10.244.0.0/16"
+    serviceSubnet: Subnets = "10.96.0.0/16"
+    nodeSubnet: Subnets = "172.18.0.0/16"
     kubeProxyMode: str = "iptables"
     cni: str = "flat"
     dnsDomain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] = (
         "cluster.local"
     )
     ipFamily: str = "ipv4"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ranges_of_the_family(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("ipFamily"), str):
+            return raw
+        return {**_DEFAULT_SUBNETS.get(raw["ipFamily"], {}), **raw}
+
+    @property
+    def pod_subnets(self) -> tuple[str, ...]:
+        """One per family, the primary one first."""
+        return tuple(self.podSubnet.split(","))
+
+    @property
+    def service_subnets(self) -> tuple[str, ...]:
+        """One per family, the primary one first."""
+        return tuple(self.serviceSubnet.split(","))
+
+    @property
+    def node_subnets(self) -> tuple[str, ...]:
+        """One per family, the primary one first."""
+        return tuple(self.nodeSubnet.split(","))
 
 
 class NodeSpec(SpecModel):
@@ -83,7 +123,12 @@ class NodeSpec(SpecModel):
     name: Name = ""
     labels: dict[str, str] = Field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
-    address: Ipv4 | None = None
+    address: Addresses | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that are given, one per family at most."""
+        return tuple(self.address.split(",")) if self.address else ()
 
 
 class LinkQuality(SpecModel):
@@ -126,12 +171,18 @@ class External(SpecModel):
     """A host outside the cluster, reached through the router."""
 
     name: Name
-    address: Ipv4
+    address: Addresses
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """One per family at most."""
+        return tuple(self.address.split(","))
 
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """One node of the cluster after counting and naming; `address` "" if the fabric may choose."""
+    """One node of the cluster after counting and naming; `address` is "" when the subnet has no more, `more` are its
+    addresses in other families."""
 
     name: str
     role: Role
@@ -139,6 +190,12 @@ class NodeEntry:
     taints: tuple[Taint, ...]
     address: str
     index: int = field(compare=False, default=0)  # position in `spec.nodes`
+    more: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """One per family, the primary one first."""
+        return (self.address, *self.more)
 
 
 class ClusterSpec(SpecModel):
@@ -179,7 +236,7 @@ class ClusterSpec(SpecModel):
         for node in self.nodes:
             unnamed[node.role] += 0 if node.name else node.count
         taint = any(node.role == "worker" for node in self.nodes)
-        free = self._free_addresses()
+        free = [self._free_addresses(subnet) for subnet in self.networking.node_subnets]
         number: Counter[Role] = Counter()
         for index, node in enumerate(self.nodes):
             for copy in range(1, node.count + 1):
@@ -188,12 +245,19 @@ class ClusterSpec(SpecModel):
                     name = node.name if node.count == 1 else f"{node.name}-{copy}"
                 else:
                     name = node.role if unnamed[node.role] == 1 else f"{node.role}-{number[node.role]}"
-                address = node.address or next(free, "")
-                yield NodeEntry(name, node.role, _labels(node, name), _taints(node, taint), address, index)
+                address, *more = self._addresses_of(node, free)
+                labels, taints = _labels(node, name), _taints(node, taint)
+                yield NodeEntry(name, node.role, labels, taints, address, index, tuple(more))
 
-    def _free_addresses(self) -> Iterator[str]:
-        taken = {node.address for node in self.nodes}
-        hosts = ipaddress.ip_network(self.networking.nodeSubnet).hosts()
+    def _addresses_of(self, node: NodeSpec, free: list[Iterator[str]]) -> Iterator[str]:
+        """The addresses that a node is given, and free ones in the families where it is given none."""
+        for subnet, others in zip(self.networking.node_subnets, free, strict=True):
+            given = (address for address in node.addresses if (":" in address) == (":" in subnet))
+            yield next(given, "") or next(others, "")
+
+    def _free_addresses(self, subnet: str) -> Iterator[str]:
+        taken = {address for node in self.nodes for address in node.addresses}
+        hosts = iter(ipaddress.ip_network(subnet).hosts())
         next(hosts, None)
         return (str(host) for host in hosts if str(host) not in taken)
 

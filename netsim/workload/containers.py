@@ -151,16 +151,16 @@ class Containers:
     hosts: dict[str, PodHost] = field(default_factory=dict)
     by_address: dict[bytes, tuple[str, str]] = field(default_factory=dict)
 
-    def create_sandbox(self, node: str, pod: Pod, address: str) -> Host:
+    def create_sandbox(self, node: str, pod: Pod, address: str, *more: str) -> Host:
         """A sandbox whose name is `namespace/name` of the pod."""
         from netsim.wire.addr import ip
 
         name = "/".join(pod.key)
         if name in self.fabric.pods:  # the sandbox of a pod of the same name is still being torn down
             self.fabric.remove_pod(self.fabric.pods[name])
-        host = self.fabric.add_pod(node, name, ip(address))
+        host = self.fabric.add_pod(node, name, ip(address), tuple(map(ip, more)))
         self.hosts[name] = host
-        self.by_address[host.address] = (name, node)
+        self.by_address |= dict.fromkeys(host.addresses, (name, node))
         self.apps[name] = {}
         return host
 
