@@ -37,7 +37,9 @@ class Admission:
     ) -> None:
         self._engine = engine
         self._toleration_seconds = toleration_seconds
-        ranges = {len(subnet.address): ServiceAddresses(str(subnet)) for subnet in parse_subnets(service_subnet)}
+        ranges = {
+            len(subnet.address): ServiceAddresses(str(subnet)) for subnet in parse_subnets(service_subnet)
+        }
         names: dict[int, Family] = {length: name for name, length in LENGTHS.items()}
         self.addresses = {names[length]: ranges[length] for length in ranges}
         self.node_ports = node_ports
@@ -92,7 +94,9 @@ class Admission:
             changes["healthCheckNodePort"] = self._health_port(spec.healthCheckNodePort, owner)
         return service.model_copy(update={"spec": spec.model_copy(update=changes)})
 
-    def _cluster_ips(self, asked: tuple[str, ...], families: tuple[Family, ...], owner: str) -> tuple[str, ...]:
+    def _cluster_ips(
+        self, asked: tuple[str, ...], families: tuple[Family, ...], owner: str
+    ) -> tuple[str, ...]:
         """One address per family: the one that is asked for, or a free one. All or none are taken."""
         if asked[:1] == ("None",):
             return ("None",)

@@ -121,7 +121,9 @@ def _pod_size(subnet: Network, nodes: int) -> str:
     if nodes > ranges:
         return f"{subnet} has {ranges} range(s) of /{length}, one per node, for {nodes} nodes"
     if subnet.version == 6 and length - subnet.prefixlen > _MOST_BITS_V6:
-        return f"{subnet} is too large: from /{length - _MOST_BITS_V6} on it can be cut into /{length} per node"
+        return (
+            f"{subnet} is too large: from /{length - _MOST_BITS_V6} on it can be cut into /{length} per node"
+        )
     return ""
 
 

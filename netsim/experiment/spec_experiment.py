@@ -54,7 +54,9 @@ class Load(SpecModel):
     for_ns: PositiveDuration | None = Field(None, alias="for")
     method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"] = "GET"
     resolve: Literal["connection", "once", "request"] = "connection"
-    ipFamily: Literal["ipv4", "ipv6", "any"] | None = None  # what the cluster has; "any": as getaddrinfo sorts
+    ipFamily: Literal["ipv4", "ipv6", "any"] | None = (
+        None  # what the cluster has; "any": as getaddrinfo sorts
+    )
 
 
 class ServiceTime(SpecModel):

@@ -191,9 +191,7 @@ class Fabric:
             listener(self.cables[name])
 
     # ------------------------------------------------------------------ pods
-    def add_pod(
-        self, node_name: str, name: str, address: Address, more: tuple[Address, ...] = ()
-    ) -> PodHost:
+    def add_pod(self, node_name: str, name: str, address: Address, more: tuple[Address, ...] = ()) -> PodHost:
         """A pod sandbox on a node (RunPodSandbox and CNI ADD). Names are unique while the pod lives."""
         node = self.nodes[node_name]
         pod = PodHost(self.engine, name, address, node, self.config.pod_sysctl, more)

@@ -10,8 +10,8 @@ from netsim.wire.addr import BROADCAST_MAC, Address
 from netsim.wire.packet import ArpMessage, arp_packet
 
 if TYPE_CHECKING:
-    from netsim.kernel.netns import Device
     from netsim.kernel.neighbour import Neighbour
+    from netsim.kernel.netns import Device
 
 NAME: Final = "ARP"
 _REQUEST: Final = 1

@@ -15,8 +15,8 @@ from netsim.wire.addr import Address
 from netsim.wire.packet import IcmpMessage, Packet
 
 if TYPE_CHECKING:
-    from netsim.kernel.netns import Device
     from netsim.kernel.neighbour import Neighbour
+    from netsim.kernel.netns import Device
 
 NAME: Final = "ND"
 

@@ -129,7 +129,9 @@ class Neighbour:
             packet.macs = mac + self.device.mac
             self.use(now)
             if self.device.ns.journeys:
-                self.device.ns.tell(packet, now, "transmit", f"after {protocol_name(self.address)}", self.device.name)
+                self.device.ns.tell(
+                    packet, now, "transmit", f"after {protocol_name(self.address)}", self.device.name
+                )
             self.device.transmit(packet, now)
 
     def use(self, now: int) -> None:
@@ -223,4 +225,4 @@ class Neighbours:
 
 def protocol_name(address: Address) -> str:
     """How the MAC address of a neighbour is found: `ARP` or `ND`."""
-    return _PROTOCOLS[len(address)].NAME
+    return arp.NAME if len(address) == 4 else ndisc.NAME

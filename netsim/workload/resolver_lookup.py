@@ -38,7 +38,9 @@ class Style:
 
 STYLES: Final[dict[str, Style]] = {
     "glibc": Style(glibc_search, GlibcExchange, order=GLIBC),
-    "musl": Style(until_found, MuslExchange, socket_per_server=False, order=MUSL),  # as observed: 1.2.3, without TCP
+    "musl": Style(
+        until_found, MuslExchange, socket_per_server=False, order=MUSL
+    ),  # as observed: 1.2.3, without TCP
     "musl-1.2.4": Style(until_found, NewMuslExchange, socket_per_server=False, order=MUSL),
     "nslookup": Style(until_found, BindExchange, aaaa_afterwards=True),
     "bind": Style(until_found, BindExchange),  # dig: one record type

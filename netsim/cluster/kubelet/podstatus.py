@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 Phase = Literal["Pending", "Running", "Succeeded", "Failed"]
 
 
-def pod_status(
-    worker: "PodWorker", before: PodStatus | None, now: int, host_ips: Sequence[str]
-) -> PodStatus:
+def pod_status(worker: "PodWorker", before: PodStatus | None, now: int, host_ips: Sequence[str]) -> PodStatus:
     """The status as the kubelet knows it; condition times are kept from `before` where nothing changed."""
     pod, containers = worker.pod, worker.containers
     ended = worker.stage.value == "terminated"
