@@ -69,10 +69,11 @@ def with_periods(
         periods = history.periods(node) if history is not None and history.known else []
         if not periods:
             periods = [_observed(connections, replication)]
-        own, own_stray = _assign(part, periods)
-        period[rows] = own + len(sets)
-        stray[rows] = own_stray
-        sets += [p.addresses for p in periods]
+        for chosen, fitting in _by_family(part, periods):
+            own, own_stray = _assign(part.iloc[chosen], fitting)
+            period[rows[chosen]] = own + len(sets)
+            stray[rows[chosen]] = own_stray
+            sets += [p.addresses for p in fitting]
     return connections.assign(period=period, stray=stray), sets
 
 
@@ -83,6 +84,31 @@ def _by_node(connections: pd.DataFrame) -> Iterator[tuple[int, str, NDArray[np.i
         rows.setdefault(key, []).append(row)
     for replication, node in sorted(rows):
         yield replication, node, np.array(rows[replication, node], dtype=np.int64)
+
+
+def _by_family(
+    part: pd.DataFrame, periods: list[Period]
+) -> Iterator[tuple[NDArray[np.int64], list[Period]]]:
+    """Rows of connections and the endpoints they could be given to: those of their own family, where a Service has
+    both. A connection of which no endpoint is known goes with the majority."""
+    rows = np.arange(len(part), dtype=np.int64)
+    if len({":" in address for period in periods for address in period.addresses}) < 2:
+        yield rows, periods
+        return
+    six = part["backend"].str.contains(":", regex=False).to_numpy(dtype=bool)
+    unknown = (part["backend"] == "").to_numpy(dtype=bool)
+    mostly = 2 * int(six.sum()) > int((~unknown).sum())
+    six = np.where(unknown, mostly, six)
+    for family in (False, True):
+        chosen = rows[six == family]
+        if len(chosen):
+            yield (
+                chosen,
+                [
+                    Period(p.start_ns, tuple(a for a in p.addresses if (":" in a) == family))
+                    for p in periods
+                ],
+            )
 
 
 def _observed(connections: pd.DataFrame, replication: int) -> Period:

@@ -103,7 +103,8 @@ class PodWorker:
         self._kubelet.pleg.changed(self._relisted)
 
     def _record(self, reason: str, **detail: str) -> None:
-        self._kubelet.record.about(self.pod, reason, self._kubelet.node, pod_ip=self.ip, **detail)
+        pod_ip = ",".join((self.ip, *self.more_ips))
+        self._kubelet.record.about(self.pod, reason, self._kubelet.node, pod_ip=pod_ip, **detail)
 
     # ------------------------------------------------------------------------------------------------ end of a process
     def _exited(self, container: ContainerRun, app: object, code: int, now: int) -> None:
