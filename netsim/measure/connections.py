@@ -86,9 +86,7 @@ def _by_node(connections: pd.DataFrame) -> Iterator[tuple[int, str, NDArray[np.i
         yield replication, node, np.array(rows[replication, node], dtype=np.int64)
 
 
-def _by_family(
-    part: pd.DataFrame, periods: list[Period]
-) -> Iterator[tuple[NDArray[np.int64], list[Period]]]:
+def _by_family(part: pd.DataFrame, periods: list[Period]) -> Iterator[tuple[NDArray[np.int64], list[Period]]]:
     """Rows of connections and the endpoints they could be given to: those of their own family, where a Service has
     both. A connection of which no endpoint is known goes with the majority."""
     rows = np.arange(len(part), dtype=np.int64)
@@ -104,10 +102,7 @@ def _by_family(
         if len(chosen):
             yield (
                 chosen,
-                [
-                    Period(p.start_ns, tuple(a for a in p.addresses if (":" in a) == family))
-                    for p in periods
-                ],
+                [Period(p.start_ns, tuple(a for a in p.addresses if (":" in a) == family)) for p in periods],
             )
 
 

@@ -106,7 +106,9 @@ def test_no_error_about_an_error_or_to_a_group() -> None:
 
 def test_echo() -> None:
     router = Router()
-    router.left.arrive(Packet(Flow(ip("fd01::9"), LEFT, 7, 128 << 8, ICMPV6), IcmpMessage(128, 0, 3, b"hello")))
+    router.left.arrive(
+        Packet(Flow(ip("fd01::9"), LEFT, 7, 128 << 8, ICMPV6), IcmpMessage(128, 0, 3, b"hello"))
+    )
     answer = router.left.one()
     assert answer.flow == Flow(LEFT, ip("fd01::9"), 7, 129 << 8, ICMPV6)
     assert isinstance(answer.body, IcmpMessage)

@@ -59,7 +59,14 @@ def test_advertisement_as_scapy_builds_it(
         (ip("fd00::1") + b"\x01\x02" + bytes(6), 0),
         (ip("fd00::1") + b"\x01", 0),
     ],
-    ids=["short target", "group as target", "code", "option of length 0", "option cut short", "half an option"],
+    ids=[
+        "short target",
+        "group as target",
+        "code",
+        "option of length 0",
+        "option cut short",
+        "half an option",
+    ],
 )
 def test_malformed_messages_say_nothing(payload: bytes, code: int) -> None:
     assert ndp.read(IcmpMessage(ndp.SOLICITATION, code, 0, payload)) is None
