@@ -18,6 +18,7 @@ from netsim.wire.packet import (
     UdpDatagram,
     tcp_flags_text,
 )
+from netsim.wire.sctp import SctpPacket, chunk_text
 
 _ICMP_NAMES = {
     (0, 0): "ICMP echo reply",
@@ -52,6 +53,8 @@ def describe(flow: Flow, body: Body) -> str:
         return _icmp(flow, body)
     if isinstance(body, ArpMessage):
         return repr(body)[len("ArpMessage(") : -1].join(("ARP ", ""))
+    if isinstance(body, SctpPacket):
+        return f"sctp {' '.join(map(chunk_text, body.chunks))}"
     assert isinstance(body, RawBody)
     return f"IP protocol {flow.proto}, length {body.length}"
 

@@ -10,6 +10,7 @@ Sizes are those of the Ethernet frame without preamble and check sequence.
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from netsim.wire.addr import ip_text
+from netsim.wire.sctp import SctpPacket
 
 if TYPE_CHECKING:
     from scapy.packet import Packet as ScapyPacket
@@ -161,7 +162,7 @@ class RawBody:
         return f"RawBody(len={len(self.packet)})"
 
 
-Body = TcpSegment | UdpDatagram | IcmpMessage | ArpMessage | RawBody
+Body = TcpSegment | UdpDatagram | IcmpMessage | ArpMessage | SctpPacket | RawBody
 
 NO_MACS: Final = b"\0" * 12
 

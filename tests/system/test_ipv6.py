@@ -1,4 +1,4 @@
-"""IPv6 and dual-stack clusters: names, Services, node ports, pings and failover are those of IPv4, with longer addresses."""
+"""IPv6 and dual-stack clusters: names, Services, node ports, pings and failover are those of IPv4."""
 
 from pathlib import Path
 
