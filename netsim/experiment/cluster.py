@@ -236,7 +236,8 @@ class Cluster:
         return write_pcapng(capture, path, self.names(), self.epoch_ns)
 
     def explain(self, source: str, target: str, timeout_ns: int = 5 * S, arp: bool = False) -> "Explained":
-        """Follow one request (`http://...`) or ping (`ping://NAME`) from a host, packet by packet."""
+        """Follow one request (`http://...`), ping (`ping://NAME`) or SCTP message (`sctp://NAME:PORT`) from a host,
+        packet by packet."""
         from netsim.experiment.explain import explain
 
         self._settled()

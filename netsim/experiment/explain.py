@@ -7,12 +7,14 @@ left out.
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from netsim.engine import MS, format_duration
 from netsim.experiment.spec_select import parse_url
 from netsim.kernel.journey import Step
 from netsim.measure.journey import Journey
 from netsim.workload.http_client import ClientSpec, HttpClient
+from netsim.workload.sctp import SctpExchange
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from netsim.workload.resolver_lookup import LookupResult
 
 _PING = "ping://"
+_SCTP = "sctp://"
 # The close of a connection goes on after the response: give it this long.
 _AFTER_NS = 100 * MS
 
@@ -53,7 +56,7 @@ def explain(cluster: "Cluster", source: str, target: str, timeout_ns: int, arp: 
     host = cluster.host(source)
     steps: list[Step] = []
     started_ns = cluster.engine.now
-    answered = _ping if target.startswith(_PING) else _get
+    answered = next((ask for scheme, ask in _SCHEMES.items() if target.startswith(scheme)), _get)
     stop = cluster.follow(steps.append)
     try:
         outcome = answered(cluster, host, target, timeout_ns)
@@ -97,6 +100,40 @@ def _told(exchange: "HttpExchange") -> str:
     return f"{exchange.outcome} after {took}{detail}"
 
 
+def _sctp(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
+    """Associate, send a message, and wait for it to come back."""
+    try:
+        parts = urlsplit(target)
+        name, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f'"{target}" is no URL: {str(error).lower()}') from None
+    if not name or not port:
+        raise ValueError("sctp:// needs a name and a port, such as sctp://signalling:3868")
+    done: list[SctpExchange] = []
+    resolver = cluster.resolver_of(host)
+    exchange = SctpExchange(
+        host, resolver, name, port, lambda over, _now: done.append(over), _family(cluster)
+    )
+    exchange.begin(cluster.engine.now)
+    _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
+    if not done:
+        return f"no answer within {format_duration(timeout_ns)}"
+    took = format_duration(exchange.ended_ns - exchange.started_ns)
+    if exchange.error:
+        return f"{exchange.error} after {took}"
+    lookup, handshake = (
+        exchange.resolved_ns - exchange.started_ns,
+        exchange.connected_ns - exchange.resolved_ns,
+    )
+    parts_text = f"name lookup {format_duration(lookup)}, handshake {format_duration(handshake)}"
+    return f"SCTP message sent back after {took} (of which {parts_text})"
+
+
+def _family(cluster: "Cluster") -> str:
+    """What is looked up: addresses of both families where the cluster has more than IPv4."""
+    return "ipv4" if cluster.spec.networking.ipFamily == "ipv4" else "any"
+
+
 def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
     """Look the name up (an address is its own answer) and send one echo request, as `ping -c 1` does (with `-4` where
     there is no other family)."""
@@ -117,7 +154,9 @@ def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str
             took = format_duration(now - started_ns)
             done.append(f"no address of {name} after {took}: {answer.error or 'NODATA'}")
 
-    family = "ipv4" if cluster.spec.networking.ipFamily == "ipv4" else "any"
-    cluster.resolver_of(host).lookup(name, resolved, family)
+    cluster.resolver_of(host).lookup(name, resolved, _family(cluster))
     _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
     return done[0] if done else f"no answer within {format_duration(timeout_ns)}"
+
+
+_SCHEMES = {_PING: _ping, _SCTP: _sctp}

@@ -54,7 +54,7 @@ def describe(flow: Flow, body: Body) -> str:
     if isinstance(body, ArpMessage):
         return repr(body)[len("ArpMessage(") : -1].join(("ARP ", ""))
     if isinstance(body, SctpPacket):
-        return f"sctp {' '.join(map(chunk_text, body.chunks))}"
+        return " ".join(map(chunk_text, body.chunks))
     assert isinstance(body, RawBody)
     return f"IP protocol {flow.proto}, length {body.length}"
 

@@ -5,6 +5,7 @@ container                             application
 ====================================  ========================================================================
 image .../coredns                     CoreDNS (`netsim.cluster.dns.coredns`)
 image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: 80 if it names none)
+any with SCTP ports only              a server that sends every message back (`sctp.SctpEcho`)
 anything else (busybox, curl...)      a process that waits, so that commands and clients can run in the pod
 ====================================  ========================================================================
 
@@ -21,6 +22,7 @@ from netsim.engine import MS, parse_duration
 from netsim.fabric.app import App, Exited
 from netsim.fabric.host import Host, PodHost
 from netsim.workload.http_server import HttpServer, ServerSpec
+from netsim.workload.sctp import SctpEcho
 
 if TYPE_CHECKING:
     from netsim.engine import Engine
@@ -186,7 +188,10 @@ class Containers:
         ports = tuple(port.containerPort for port in container.ports if port.protocol == "TCP")
         if image.startswith("nginx"):
             ports = ports or (80,)
-        return HttpServer(host, self.server_spec(pod, image, ports)) if ports else WaitingApp(host)
+        if ports:
+            return HttpServer(host, self.server_spec(pod, image, ports))
+        sctp = tuple(port.containerPort for port in container.ports if port.protocol == "SCTP")
+        return SctpEcho(host, sctp) if sctp else WaitingApp(host)
 
     def server_spec(self, pod: Pod, image: str, ports: tuple[int, ...]) -> ServerSpec:
         """How a pod's server behaves: defaults, then annotations, then the experiment's rules."""
