@@ -30,6 +30,7 @@ class Ruled(Protocol):
     """What is asked of a namespace."""
 
     xtables: Xtables | None
+    ip6tables: Xtables | None
 
     def is_local(self, address: bytes) -> bool:
         """Whether an address is its own."""
@@ -114,10 +115,11 @@ class _Walk:
     journeys: tuple[Any, ...] = ()
 
     def __init__(self, ns: Ruled, flow: Flow, now: int, device: str, chance: _Chance) -> None:
-        assert ns.xtables is not None
+        rules = ns.xtables if len(flow.src) == 4 else ns.ip6tables
+        assert rules is not None
         self.is_local = ns.is_local
         self.random = chance
-        self.tables = ns.xtables.scratch()
+        self.tables = rules.scratch()
         self.entry = Entry(flow, now)
         self.t = Traversal(cast("Namespace", self), Packet(flow, _EMPTY_BODY), None, now)
         self.t.ct, self.t.ctstate, self.t.trace = self.entry.original, NEW, []

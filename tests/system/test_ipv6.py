@@ -218,6 +218,23 @@ def test_each_proxier_writes_its_own_family(dual: Cluster) -> None:
     assert "10." not in ns.ip6tables.save()
 
 
+def test_remembered_ways_lead_where_full_ones_do() -> None:
+    """A namespace that is followed takes the full path for every packet: the same packets, times and entries."""
+    seen = []
+    for followed in (False, True):
+        cluster = settled("dual-stack", seed=2)
+        if followed:
+            cluster.follow(lambda _step: None)
+        requests = [Ask(cluster, "pod/client", "web-both", family=family) for family in ("ipv6", "ipv4")]
+        ended = [request().ended_ns for _ in range(12) for request in requests]
+        entries = [str(node.ns.conntrack.render(cluster.engine.now)) for node in cluster.fabric.nodes.values()
+                   if node.ns.conntrack is not None]  # fmt: skip
+        firsts = [len(key[0]) for node in cluster.fabric.nodes.values() for key in node.ns.firsts]
+        seen.append((ended, entries, cluster.counters()))
+        assert (16 in firsts) is not followed
+    assert seen[0] == seen[1]
+
+
 def test_the_dual_books_close(dual: Cluster) -> None:
     dual.run(S)
     assert dual.books().closes

@@ -43,6 +43,7 @@ class ScratchNode:
 
     def __init__(self, view: NodeView) -> None:
         self.xtables: Xtables | None = Xtables()
+        self.ip6tables: Xtables | None = Xtables(ipv6=True)
         self.random = Random(1)
         self.view = view
 
