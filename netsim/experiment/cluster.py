@@ -297,7 +297,8 @@ class Cluster:
 
 def _source(host: Host, packet: "ScapyPacket | bytes") -> Address:
     """The host's address of the packet's family."""
-    is_v6 = not isinstance(packet, bytes) and "IPv6" in (layer.__name__ for layer in packet.layers())
+    layers = getattr(packet, "layers", tuple)()
+    is_v6 = any(layer.__name__ == "IPv6" for layer in layers)
     return host.address_of(16 if is_v6 else 4) or host.address
 
 
