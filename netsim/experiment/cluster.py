@@ -297,8 +297,7 @@ class Cluster:
 
 def _source(host: Host, packet: "ScapyPacket | bytes") -> Address:
     """The host's address of the packet's family."""
-    layers = getattr(packet, "layers", tuple)()
-    is_v6 = any(layer.__name__ == "IPv6" for layer in layers)
+    is_v6 = any(layer.__name__ == "IPv6" for layer in getattr(packet, "layers", list)())
     return host.address_of(16 if is_v6 else 4) or host.address
 
 
