@@ -88,7 +88,7 @@ class FakeRuntime:
         self.apps: list[FakeApp] = []
         self.prepare: Callable[[FakeApp], None] = lambda app: None
 
-    def create_sandbox(self, node_name: str, pod: Pod, ip: str) -> FakeHost:
+    def create_sandbox(self, node_name: str, pod: Pod, ip: str, *more: str) -> FakeHost:
         host = FakeHost("/".join(pod.key), node_name, ip)
         self.hosts.append(host)
         return host

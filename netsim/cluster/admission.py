@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Final
 
 from netsim.cluster.errors import InvalidError
+from netsim.cluster.families import LENGTHS, Family, cluster_ips, family_of, parse_subnets, service_families
 from netsim.cluster.ipam import HEALTH, NodePorts, ServiceAddresses
 from netsim.cluster.objects import (
     ApiObject,
@@ -45,14 +46,19 @@ def name_suffix(random: Random) -> str:
 
 
 class Admission:
-    """Completes new objects. `service_subnet` and the node-port range belong to the cluster."""
+    """Completes new objects. `service_subnet` (one per family, separated by a comma) and the node-port range belong
+    to the cluster."""
 
     def __init__(
         self, engine: Engine, service_subnet: str, toleration_seconds: int, node_ports: NodePorts
     ) -> None:
         self._engine = engine
         self._toleration_seconds = toleration_seconds
-        self.addresses = ServiceAddresses(service_subnet)
+        ranges = {
+            len(subnet.address): ServiceAddresses(str(subnet)) for subnet in parse_subnets(service_subnet)
+        }
+        names: dict[int, Family] = {length: name for name, length in LENGTHS.items()}
+        self.addresses = {names[length]: ranges[length] for length in ranges}
         self.node_ports = node_ports
 
     def complete(self, new: ApiObject, version: int) -> ApiObject:
@@ -71,7 +77,8 @@ class Admission:
 
     def _give_back(self, owner: str) -> None:
         """A Service is refused: so is what was allocated to it already."""
-        self.addresses.release_of(owner)
+        for ranges in self.addresses.values():
+            ranges.release_of(owner)
         self.node_ports.release_of(owner)
 
     def _metadata(self, new: ApiObject, version: int) -> ApiObject:
@@ -104,23 +111,35 @@ class Admission:
             return service
         owner = _owner(service)
         changes: dict[str, Any] = {}
-        address = spec.clusterIP or (spec.clusterIPs[0] if spec.clusterIPs else "")
-        if address not in ("", "None"):
-            try:
-                self.addresses.claim(address, owner)
-            except InvalidError as error:
-                refuse(service, [invalid(("spec", "clusterIPs"), (address,), str(error))])
-        elif address == "":
-            address = self.addresses.allocate(owner, self._engine.stream(f"clusterip/{owner}"))
-        changes["clusterIP"] = address
-        changes["clusterIPs"] = (address, *spec.clusterIPs[1:])
-        changes["ipFamilies"] = spec.ipFamilies or (("IPv6" if ":" in address else "IPv4"),)
+        policy, families = service_families(spec, tuple(self.addresses))
+        changes["ipFamilyPolicy"], changes["ipFamilies"] = policy, families
+        addresses = self._cluster_ips(service, families, owner)
+        changes["clusterIP"], changes["clusterIPs"] = addresses[0], addresses
         if spec.type in ("NodePort", "LoadBalancer"):
             changes["externalTrafficPolicy"] = spec.externalTrafficPolicy or "Cluster"
             changes["ports"] = self._node_ports(service, owner)
         if changes.get("externalTrafficPolicy") == "Local" and spec.type == "LoadBalancer":
             changes["healthCheckNodePort"] = self._health_port(service, owner)
         return service.model_copy(update={"spec": spec.model_copy(update=changes)})
+
+    def _cluster_ips(self, service: Service, families: tuple[Family, ...], owner: str) -> tuple[str, ...]:
+        """One address per family: the one that is asked for, or a free one."""
+        asked = cluster_ips(service.spec)
+        if asked[:1] == ("None",):
+            return ("None",)
+        found: list[str] = []
+        for index, family in enumerate(families):
+            wanted = asked[index] if index < len(asked) else ""
+            if not wanted:
+                stream = self._engine.stream(f"clusterip/{owner}")
+                found.append(self.addresses[family].allocate(owner, stream))
+                continue
+            try:
+                self.addresses[family].claim(wanted, owner)
+            except InvalidError as error:
+                refuse(service, [invalid(("spec", "clusterIPs"), asked, str(error))])
+            found.append(wanted)
+        return tuple(found)
 
     def _node_ports(self, service: Service, owner: str) -> tuple[ServicePort, ...]:
         spec = service.spec
@@ -159,7 +178,8 @@ class Admission:
         if not isinstance(old, Service):
             return
         if old.spec.clusterIP not in ("", "None"):
-            self.addresses.release(old.spec.clusterIP)
+            for address in cluster_ips(old.spec):
+                self.addresses[family_of(address)].release(address)
         for port in old.spec.ports:
             if port.nodePort:
                 self.node_ports.release(port.nodePort, port.protocol)

@@ -36,11 +36,13 @@ from netsim.cluster.controllers.slice_writer import ready_addresses, tell_update
 from netsim.cluster.controllers.statefulset import StatefulSetController
 from netsim.cluster.controllers.taint_eviction import TaintEvictionController
 from netsim.cluster.defaults import system_objects
+from netsim.cluster.families import parse_subnets
 from netsim.cluster.informer import Informers
 from netsim.cluster.ipam import PodRange
 from netsim.cluster.kubelet.envvars import ServiceEnvironment
 from netsim.cluster.kubelet.kubelet import Kubelet, KubeletContext, ResolvConfOf
 from netsim.cluster.kubeproxy import KubeProxy
+from netsim.cluster.metaproxy import MetaProxy
 from netsim.cluster.objects import ApiObject, EndpointSlice, Namespace, ObjectMeta, Pod, Service, evolve
 from netsim.cluster.proxy_catalog import Catalog
 from netsim.cluster.proxy_table import Translator
@@ -65,7 +67,8 @@ _LATE_LIMIT_NS: Final = 300 * S
 @dataclass(frozen=True, slots=True)
 class Outside:
     """What the control plane acts on. `namespaces` are the nodes' network namespaces by name; `dataplane(node)` makes
-    the node's part of the service dataplane, anew for each kube-proxy process; `balancers` are the cloud's, if any."""
+    the node's part of the service dataplane, anew for each kube-proxy process; `second_dataplane` that of the second
+    family, where the cluster has one; `balancers` are the cloud's, if any."""
 
     runtime: PodRuntime
     prober: Prober
@@ -73,6 +76,7 @@ class Outside:
     namespaces: "Mapping[str, NetworkNamespace]"
     dataplane: "Callable[[str], NodeDataplane[NetworkNamespace]]"
     balancers: tuple[CloudBalancer, ...] = ()
+    second_dataplane: "Callable[[str], NodeDataplane[NetworkNamespace]] | None" = None
 
 
 class ControlPlane:
@@ -96,14 +100,17 @@ class ControlPlane:
         self.api.tap(EndpointSlice, self._tell_hand_written)
         for made in system_objects(service_subnet, nodes):
             self.api.create(made)
-        self._addresses = {node.name: PodRange(node.pod_cidr) for node in nodes}
+        self._addresses = {node.name: [PodRange(cidr) for cidr in node.pod_cidrs] for node in nodes}
         environment = ServiceEnvironment(self.api)
         self._context = KubeletContext(
             engine, self.api, timing, outside.runtime, outside.prober, environment, outside.resolv_conf
         )
         self.kubelets = {name: self._kubelet(name) for name in self.nodes}
-        catalog = Catalog(self.api, Translator(terminating=timing.proxy.terminating_endpoints))
-        self.proxies = {name: self._proxy(name, catalog) for name in self.nodes}
+        catalogs = [
+            Catalog(self.api, Translator(len(subnet.address), timing.proxy.terminating_endpoints))
+            for subnet in parse_subnets(service_subnet)
+        ]
+        self.proxies = {name: self._proxy(name, catalogs) for name in self.nodes}
         self._controllers: list[Any] = []
         self._clouds: list[ServiceController] = []
         self._deployments = settling.Deployments(self.api)
@@ -111,19 +118,27 @@ class ControlPlane:
         self._rested_ns: int | None = None
 
     def _kubelet(self, node: str) -> Kubelet:
-        return Kubelet(self._context, self.nodes[node], self._addresses[node])
+        addresses, *more = self._addresses[node]
+        return Kubelet(self._context, self.nodes[node], addresses, tuple(more))
 
-    def _proxy(self, node: str, catalog: Catalog) -> KubeProxy:
+    def _proxy(self, node: str, catalogs: list[Catalog]) -> KubeProxy | MetaProxy:
+        """A node's kube-proxy: with a proxier for each family where there are two."""
         outside = self._outside
-        return KubeProxy(
-            self.engine,
-            self.api,
-            self.timing,
-            node,
-            outside.namespaces[node],
-            lambda: outside.dataplane(node),
-            catalog,
-        )
+        primary = self._proxier(node, outside.dataplane, catalogs[0])
+        if outside.second_dataplane is None:
+            return primary
+        name = "kube-proxy-secondary"
+        return MetaProxy(primary, self._proxier(node, outside.second_dataplane, catalogs[1], name))
+
+    def _proxier(
+        self,
+        node: str,
+        dataplane: "Callable[[str], NodeDataplane[NetworkNamespace]]",
+        catalog: Catalog,
+        name: str = "kube-proxy",
+    ) -> KubeProxy:
+        ns = self._outside.namespaces[node]
+        return KubeProxy(self.engine, self.api, self.timing, node, ns, lambda: dataplane(node), catalog, name)
 
     # ------------------------------------------------------------------------------------------------ life
     def apply(self, objects: Iterable[ApiObject]) -> None:
@@ -315,6 +330,7 @@ def _keep_allocated(stored: Service, given: Service) -> Any:
         clusterIP=new.clusterIP or old.clusterIP,
         clusterIPs=new.clusterIPs or old.clusterIPs,
         ipFamilies=new.ipFamilies or old.ipFamilies,
+        ipFamilyPolicy=new.ipFamilyPolicy or old.ipFamilyPolicy,
         externalTrafficPolicy=new.externalTrafficPolicy or (old.externalTrafficPolicy if outside else ""),
         healthCheckNodePort=new.healthCheckNodePort or (old.healthCheckNodePort if watched else 0),
         ports=ports,

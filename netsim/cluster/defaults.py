@@ -7,6 +7,7 @@ API servers as its endpoints, EndpointSlice `kubernetes` written by the API serv
 from collections.abc import Iterable
 from typing import Final
 
+from netsim.cluster.families import family_of, parse_subnets
 from netsim.cluster.objects import (
     ApiObject,
     Endpoint,
@@ -20,7 +21,7 @@ from netsim.cluster.objects import (
     ServiceSpec,
 )
 from netsim.cluster.runtime import NodeConfig
-from netsim.wire.addr import Prefix, ip_text
+from netsim.wire.addr import ip_text
 
 SYSTEM_NAMESPACES: Final = ("default", "kube-system", "kube-public", "kube-node-lease")
 _API_PORT: Final = 6443  # kubeadm: --secure-port
@@ -29,7 +30,7 @@ _API_PORT: Final = 6443  # kubeadm: --secure-port
 def system_objects(service_subnet: str, nodes: Iterable[NodeConfig]) -> list[ApiObject]:
     """Namespaces and the Service `kubernetes`, at the first address of the service subnet."""
     made: list[ApiObject] = [Namespace(metadata=ObjectMeta(name=name)) for name in SYSTEM_NAMESPACES]
-    address = ip_text(Prefix.parse(service_subnet).nth(1))
+    address = ip_text(parse_subnets(service_subnet)[0].nth(1))
     labels = {"component": "apiserver", "provider": "kubernetes"}
     port = ServicePort(name="https", port=443, targetPort=_API_PORT)
     made.append(
@@ -49,7 +50,7 @@ def _slice(addresses: list[str]) -> EndpointSlice:
         metadata=ObjectMeta(
             name="kubernetes", namespace="default", labels={"kubernetes.io/service-name": "kubernetes"}
         ),
-        addressType="IPv6" if ":" in addresses[0] else "IPv4",
+        addressType=family_of(addresses[0]),
         ports=(EndpointPort(name="https", port=_API_PORT),),
         endpoints=tuple(
             Endpoint(addresses=(address,), conditions=EndpointConditions(ready=True)) for address in addresses

@@ -52,8 +52,10 @@ class PodRange:
         raise InvalidError(f"no free address in pod range {self.prefix}")
 
     def release(self, address: str) -> None:
-        """The pod is gone; harmless for an address that is not in use."""
-        self._used.pop(int.from_bytes(ip(address)) - int.from_bytes(self.prefix.address), None)
+        """The pod is gone; harmless for an address that is not in use, or of another range."""
+        value = ip(address)
+        if self.prefix.contains(value):
+            self._used.pop(int.from_bytes(value) - int.from_bytes(self.prefix.address), None)
 
 
 class NodeRanges:

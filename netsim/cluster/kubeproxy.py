@@ -37,7 +37,8 @@ _DRAINING_NODES: Final = (1, 30)
 
 
 class KubeProxy:
-    """One kube-proxy. `dataplane` makes the per-process part anew at each start, as a restarted process does."""
+    """One kube-proxy, or the proxier of one family in it (`name` tells their random streams apart). `dataplane` makes
+    the per-process part anew at each start, as a restarted process does."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class KubeProxy:
         ns: "Namespace",
         dataplane: "Callable[[], NodeDataplane[Namespace]]",
         catalog: Catalog,
+        name: str = "kube-proxy",
     ) -> None:
         self._engine = engine
         self._api = api
@@ -57,7 +59,8 @@ class KubeProxy:
         self._new_dataplane = dataplane
         self._catalog = catalog
         self._records = Recorder(engine, "kube-proxy")
-        self._random = engine.stream(f"kube-proxy/{node}")
+        self._name = f"{name}/{node}"
+        self._random = engine.stream(self._name)
         self._watches: list[Watch] = []
         self._run = 0  # counts starts: what an earlier process began must not end in a later one
         self.running = False
@@ -117,10 +120,9 @@ class KubeProxy:
     def _listed(self, run: int) -> None:
         if not self.running or run != self._run:
             return
-        name = f"kube-proxy/{self.node}"
         self._watches = [
-            self._api.watch_frames(Service, self._services_changed, f"{name}/Service"),
-            self._api.watch_frames(EndpointSlice, self._slices_changed, f"{name}/EndpointSlice"),
+            self._api.watch_frames(Service, self._services_changed, f"{self._name}/Service"),
+            self._api.watch_frames(EndpointSlice, self._slices_changed, f"{self._name}/EndpointSlice"),
         ]
         self._runner.ask()
 

@@ -33,8 +33,10 @@ def delete_stale(
         return 0
     frontends, node_ports = serving_by_frontend(ports, keep_empty=mode != "reconcile-skip-empty")
 
+    family = len(ports[0].cluster_ip)  # a table has one; a node port has the same number in both
+
     def stale(entry: "Entry") -> bool:
-        if entry.proto != UDP:
+        if entry.proto != UDP or len(entry.original.flow.dst) != family:
             return False
         destination = entry.original.flow.dst, entry.original.flow.dport
         serving = frontends.get(destination, node_ports.get(destination[1]))

@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
+from netsim.cluster.families import cluster_ips
 from netsim.cluster.objects import EndpointSlice, Service
 from netsim.cluster.objects import ServicePort as ApiServicePort
 from netsim.dataplane.service_table import (
@@ -51,7 +52,8 @@ class Translator:
 
     def ports(self, service: Service, slices: Iterable[EndpointSlice]) -> tuple[ServicePort, ...]:
         """The ports of a Service with the endpoints of its slices."""
-        if is_ignored(service) or len(ip(service.spec.clusterIP)) != self._family:
+        cluster_ip = None if is_ignored(service) else self._cluster_ip(service)
+        if cluster_ip is None:
             return ()
         ordered = sorted(slices, key=lambda item: item.metadata.name)
         key = (
@@ -61,7 +63,7 @@ class Translator:
         )
         found = self._ports.get(key)
         if found is None:
-            found = tuple(self._port(service, port, ordered) for port in service.spec.ports)
+            found = tuple(self._port(service, port, ordered, cluster_ip) for port in service.spec.ports)
             _remember(self._ports, key, found, _REMEMBERED_SERVICES)
         return found
 
@@ -74,12 +76,18 @@ class Translator:
             _remember(self._tables, key, found, _REMEMBERED_TABLES)
         return found[1]
 
-    def _port(self, service: Service, port: ApiServicePort, slices: list[EndpointSlice]) -> ServicePort:
+    def _cluster_ip(self, service: Service) -> Address | None:
+        """The Service's address in this family (pkg/proxy/util: GetClusterIPByFamily)."""
+        return next(iter(self._addresses(cluster_ips(service.spec))), None)
+
+    def _port(
+        self, service: Service, port: ApiServicePort, slices: list[EndpointSlice], cluster_ip: Address
+    ) -> ServicePort:
         spec, meta = service.spec, service.metadata
         local = spec.externalTrafficPolicy == "Local" and _external(service)
         return ServicePort(
             name=ServicePortName(meta.namespace, meta.name, port.name, port.protocol),
-            cluster_ip=ip(spec.clusterIP),
+            cluster_ip=cluster_ip,
             port=port.port,
             node_port=port.nodePort,
             external_ips=self._addresses(spec.externalIPs),

@@ -15,8 +15,9 @@ from netsim.fabric.app import App
 class PodRuntime(Protocol):
     """The container runtime and the CNI plug-in of all nodes."""
 
-    def create_sandbox(self, node_name: str, pod: Pod, ip: str) -> Any:
-        """RunPodSandbox and CNI ADD: the pod's network namespace exists from now on; returns its host.
+    def create_sandbox(self, node_name: str, pod: Pod, ip: str, *more_ips: str) -> Any:
+        """RunPodSandbox and CNI ADD: the pod's network namespace exists from now on; returns its host. `more_ips` are
+        its addresses in other families.
 
         A pod with `hostNetwork` gets a host of its own that lives in the node's namespace, and `ip` is the node's.
         """
@@ -49,13 +50,26 @@ class Prober(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """A node as the cluster's file describes it. Addresses are text; `pod_cidr` is its range of pod addresses."""
+    """A node as the cluster's file describes it. Addresses are text; `pod_cidr` is its range of pod addresses. In a
+    dual-stack cluster it has more of both."""
 
     name: str
     address: str
     pod_cidr: str
     labels: dict[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
+    more_addresses: tuple[str, ...] = ()
+    more_pod_cidrs: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """One address per family, the primary one first."""
+        return (self.address, *self.more_addresses)
+
+    @property
+    def pod_cidrs(self) -> tuple[str, ...]:
+        """One range of pod addresses per family."""
+        return (self.pod_cidr, *self.more_pod_cidrs)
 
     @property
     def is_control_plane(self) -> bool:

@@ -7,7 +7,7 @@ answers are words, so that a boot that never ends can say why.
 from collections.abc import Iterator
 
 from netsim.cluster.apiserver import ApiServer
-from netsim.cluster.controllers.endpoints import SERVICE_NAME_LABEL
+from netsim.cluster.controllers.endpoints import SERVICE_NAME_LABEL, address_types, pod_addresses
 from netsim.cluster.controllers.pods import is_active
 from netsim.cluster.objects import DaemonSet, Deployment, EndpointSlice, Pod, ReplicaSet, Service, StatefulSet
 from netsim.engine import S
@@ -91,7 +91,13 @@ def endpoints(api: ApiServer) -> Iterator[str]:
             continue
         namespace = service.metadata.namespace
         rarest = min((pods.get((namespace, *pair), []) for pair in selector.items()), key=len)
-        ready = {pod.status.podIP for pod in rarest if _is_endpoint(pod, selector)}
+        ready = {
+            address
+            for pod in rarest
+            if _is_endpoint(pod, selector)
+            for family in address_types(service)
+            for address in pod_addresses(pod, family)
+        }
         if not ready <= shown.get(service.key, set()):
             yield f"Service {_name(service.key)} does not show all its ready pods yet"
 

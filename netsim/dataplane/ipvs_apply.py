@@ -37,9 +37,10 @@ class Applier:
     def __init__(
         self, ns: "Namespace", config: IpvsConfig, graceful: GracefulTermination, ipv6: bool
     ) -> None:
-        assert ns.xtables is not None
+        xtables = ns.ip6tables if ipv6 else ns.xtables
+        assert xtables is not None
         self.ns, self.config, self.graceful, self.ipv6 = ns, config, graceful, ipv6
-        self.xtables: Xtables = ns.xtables
+        self.xtables: Xtables = xtables
         self.ipvs: Ipvs = enable_ipvs(ns)
 
     def set_up(self) -> None:

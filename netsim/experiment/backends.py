@@ -121,6 +121,6 @@ class Backends:
         labels = name.rstrip(".").split(".")
         wanted = (labels[1] if len(labels) > 1 else namespace, labels[0])
         for service in self._cluster.api.list(Service):
-            if service.key == wanted or name == service.spec.clusterIP:
+            if service.key == wanted or name in service.spec.clusterIPs:
                 return "/".join(service.key)
         return ""

@@ -44,7 +44,7 @@ def _nftables(spec: "ClusterSpec") -> NftablesDataplane:
     return NftablesDataplane(
         NftablesConfig(
             masquerade_mark=1 << spec.kubeProxy.nftables.masqueradeBit,
-            service_cidrs=(Prefix.parse(spec.networking.serviceSubnet),),
+            service_cidrs=tuple(map(Prefix.parse, spec.networking.service_subnets)),
             partial_sync=spec.minor >= PARTIAL_SYNC_MINOR,
             cost=NftablesSyncCost.for_minor(spec.minor),
         )
@@ -84,23 +84,30 @@ def build_fabric(engine: "Engine", spec: "ClusterSpec") -> Fabric:
 
 def build_nodes(fabric: Fabric, spec: "ClusterSpec") -> list[NodeConfig]:
     """Every node and outside host of the topology joins the fabric; the nodes as the control plane knows them."""
-    ranges = NodeRanges(spec.networking.podSubnet)
+    ranges = [NodeRanges(subnet) for subnet in spec.networking.pod_subnets]
     made = []
     for entry in spec.node_entries():
-        cidr = ranges.allocate()
+        cidr, *more_cidrs = (each.allocate() for each in ranges)
         cable = f"{entry.name}:eth0"
         quality = spec.link(cable)
-        fabric.add_node(entry.name, ip(entry.address), Prefix.parse(cidr), link_spec(quality))
+        more = zip(map(ip, entry.more), map(Prefix.parse, more_cidrs), strict=True)
+        fabric.add_node(entry.name, ip(entry.address), Prefix.parse(cidr), link_spec(quality), more)
         netem = node_netem(quality)
         if netem is not None:
             fabric.set_netem(fabric.cables[cable], netem)
-        made.append(NodeConfig(entry.name, entry.address, cidr, entry.labels, entry.taints))
+        made.append(
+            NodeConfig(
+                entry.name, entry.address, cidr, entry.labels, entry.taints, entry.more, tuple(more_cidrs)
+            )
+        )
     gateways = {external.behind for external in spec.external if external.behind}
     for external in sorted(spec.external, key=lambda host: bool(host.behind)):
+        address, *others = map(ip, external.addresses)
         fabric.add_outside(
             external.name,
-            ip(external.address),
+            address,
             link_spec(spec.link(f"{external.name}:eth0")),
+            tuple(others),
             behind=fabric.outside[external.behind] if external.behind else None,
             translates=external.name in gateways,
         )
@@ -108,24 +115,25 @@ def build_nodes(fabric: Fabric, spec: "ClusterSpec") -> list[NodeConfig]:
 
 
 def build_dataplane(
-    spec: "ClusterSpec", nodes: Iterable[NodeConfig]
+    spec: "ClusterSpec", nodes: Iterable[NodeConfig], position: int = 0
 ) -> Callable[[str], "NodeDataplane[Any]"]:
-    """What makes the dataplane of a node, anew for each kube-proxy process."""
+    """What makes the dataplane of a node, anew for each kube-proxy process: that of the primary family, or (`position`
+    1) of the other one."""
     dataplane = DATAPLANES[spec.networking.kubeProxyMode](spec)
-    views = {node.name: node_view(spec, node) for node in nodes}
+    views = {node.name: node_view(spec, node, position) for node in nodes}
     return lambda name: dataplane.on_node(views[name])
 
 
-def node_view(spec: "ClusterSpec", node: NodeConfig) -> NodeView:
-    """A node as its kube-proxy sees it, by KubeProxyConfiguration."""
+def node_view(spec: "ClusterSpec", node: NodeConfig, position: int = 0) -> NodeView:
+    """A node as the proxier of one family sees it, by KubeProxyConfiguration."""
     proxy = spec.kubeProxy
-    address = ip(node.address)
+    address = ip(node.addresses[position])
     return NodeView(
         node.name,
         address,
         (address,),
         node.labels.get("topology.kubernetes.io/zone", ""),
-        _detector(spec, node),
+        _detector(spec, node, position),
         spec.proxy_section.masqueradeAll,
         proxy.iptables.localhostNodePorts,
         _node_port_addresses(spec, address),
@@ -143,14 +151,16 @@ def _node_port_addresses(spec: "ClusterSpec", primary: Address) -> tuple[Prefix,
     return tuple(prefix for prefix in ranges if len(prefix.address) == len(primary)) or None
 
 
-def _detector(spec: "ClusterSpec", node: NodeConfig) -> LocalDetector:
+def _detector(spec: "ClusterSpec", node: NodeConfig, position: int) -> LocalDetector:
     """`detectLocalMode`; ClusterCIDR when nothing is said, as kubeadm writes it."""
     proxy = spec.kubeProxy
     mode = DetectLocal(proxy.detectLocalMode or "ClusterCIDR")
     if mode is DetectLocal.CLUSTER_CIDR:
-        return LocalDetector(mode, Prefix.parse(proxy.clusterCIDR or spec.networking.podSubnet))
+        family = ":" in node.addresses[position]
+        given = [cidr for cidr in proxy.clusterCIDR.split(",") if cidr and (":" in cidr) == family]
+        return LocalDetector(mode, Prefix.parse((given or spec.networking.pod_subnets[position:])[0]))
     if mode is DetectLocal.NODE_CIDR:
-        return LocalDetector(mode, Prefix.parse(node.pod_cidr))
+        return LocalDetector(mode, Prefix.parse(node.pod_cidrs[position]))
     local = proxy.detectLocal
     bridge = mode is DetectLocal.BRIDGE_INTERFACE
     return LocalDetector(mode, interface=local.bridgeInterface if bridge else local.interfaceNamePrefix)

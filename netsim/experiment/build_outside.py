@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def build_balancers(fabric: "Fabric", spec: "ClusterSpec") -> tuple[CloudBalancer, ...]:
     """The load balancers, plugged into the underlay, and what their controllers need to know."""
     made = []
-    for entry in spec.balancers(spec.networking.nodeSubnet):
+    for entry in spec.balancers(spec.networking.balanced_subnet):
         addresses = Prefix.parse(entry.spec.addresses)
         link = link_spec(spec.link(f"{entry.name}:eth0"))
         settings = balancer_spec(entry.spec)

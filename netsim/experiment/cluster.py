@@ -30,7 +30,7 @@ from netsim.fabric.capture import Capture
 from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
 from netsim.measure.books import PacketBooks
-from netsim.wire.addr import ip, ip_text
+from netsim.wire.addr import Address, ip, ip_text
 from netsim.workload.containers import Containers
 from netsim.workload.dns_app import DnsApps
 from netsim.workload.prober import HostProber
@@ -80,6 +80,7 @@ class Cluster:
             {name: node.ns for name, node in self.fabric.nodes.items()},
             build_dataplane(self.spec, nodes),
             self.balancers,
+            build_dataplane(self.spec, nodes, 1) if len(self.spec.networking.service_subnets) > 1 else None,
         )
         self.control_plane = ControlPlane(
             self.engine, timing, nodes, outside, self.spec.networking.serviceSubnet
@@ -233,7 +234,7 @@ class Cluster:
 
         self._settled()
         host = self.host(source)
-        made = from_scapy(packet, source=host.address)
+        made = from_scapy(packet, source=_source(host, packet))
         made.uid = next(self.engine.uids)
         host.ns.output(made, self.engine.now)
         return made.uid
@@ -268,8 +269,9 @@ class Cluster:
         arp: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> "Explained":
-        """Follow one request (`http://...`, with these headers) or ping (`ping://NAME`) from a host, packet by packet;
-        behind an ingress controller also what it asks the endpoint."""
+        """Follow one request (`http://...`, with these headers), ping (`ping://NAME`) or SCTP message
+        (`sctp://NAME:PORT`) from a host, packet by packet; behind an ingress controller also what it asks the
+        endpoint."""
         from netsim.experiment.explain import explain
 
         self._settled()
@@ -298,11 +300,12 @@ class Cluster:
         """What the addresses belong to: pods, nodes, Services, outside hosts."""
         from netsim.cluster.objects import Service
 
-        found = {host.address: host.name for host in self.fabric.hosts()}
-        found |= {host.address: name for name, host in self.fabric.pods.items()}
+        found = {address: host.name for host in self.fabric.hosts() for address in host.addresses}
+        found |= {address: name for name, host in self.fabric.pods.items() for address in host.addresses}
         for service in self.api.list(Service):
             if service.spec.clusterIP not in ("", "None"):
-                found[ip(service.spec.clusterIP)] = "svc/" + "/".join(service.key)
+                name = "svc/" + "/".join(service.key)
+                found |= {ip(address): name for address in service.spec.clusterIPs}
             for ingress in service.status.loadBalancer.ingress:
                 if ingress.ip:
                     found[ip(ingress.ip)] = "lb/" + "/".join(service.key)
@@ -335,6 +338,12 @@ class Cluster:
         nodes, pods = len(self.fabric.nodes), len(self.fabric.pods)
         state = f"{self.now_ns / S:g} s" if self.epoch_ns else "not booted"
         return f"<Cluster {self.topology.name}: {nodes} nodes, {pods} pods, {state}>"
+
+
+def _source(host: Host, packet: "ScapyPacket | bytes") -> Address:
+    """The host's address of the packet's family."""
+    is_v6 = any(layer.__name__ == "IPv6" for layer in getattr(packet, "layers", list)())
+    return host.address_of(16 if is_v6 else 4) or host.address
 
 
 def _pick(there: Mapping[str, T], name: str, what: str) -> T:

@@ -8,6 +8,7 @@ probes and other traffic go on but are left out.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from netsim.engine import MS, format_duration
 from netsim.experiment.spec_select import parse_url
@@ -17,6 +18,7 @@ from netsim.wire.addr import ip
 from netsim.workload.clients import make_client
 from netsim.workload.http_client import ClientSpec
 from netsim.workload.ingress.records import ProxiedRequest
+from netsim.workload.sctp import SctpExchange
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from netsim.workload.resolver_lookup import LookupResult
 
 _PING = "ping://"
+_SCTP = "sctp://"
 # The close of a connection goes on after the response: give it this long.
 _AFTER_NS = 100 * MS
 
@@ -65,17 +68,18 @@ def explain(
     steps: list[Step] = []
     started_ns = cluster.engine.now
     proxied: list[ProxiedRequest] = []
+    answered = next((ask for scheme, ask in _SCHEMES.items() if target.startswith(scheme)), None)
     stop = cluster.follow(steps.append)
     end_log = cluster.engine.bus.subscribe(ProxiedRequest, proxied.append)
     try:
-        if target.startswith(_PING):
-            outcome = _ping(cluster, host, target, timeout_ns)
+        if answered is not None:
+            outcome = answered(cluster, host, target, timeout_ns)
         else:
             outcome = _get(cluster, host, target, timeout_ns, headers)
     finally:
         stop()
         end_log()
-    mine = _of_client(steps, host.address, _behind(proxied, steps, host.address))
+    mine = _of_client(steps, host.addresses, _behind(proxied, steps, host.addresses))
     journey = Journey(mine, started_ns, cluster.names(), arp)
     return Explained(f"{source} asks {target}", outcome, journey)
 
@@ -83,10 +87,10 @@ def explain(
 _Ends = frozenset[tuple[bytes, int]]
 
 
-def _behind(proxied: "list[ProxiedRequest]", steps: list[Step], client: bytes) -> _Ends:
+def _behind(proxied: "list[ProxiedRequest]", steps: list[Step], client: tuple[bytes, ...]) -> _Ends:
     """The sockets from which an ingress controller passed the client's requests on. The controller knows a client by
     the address that it sees, which may be a node's: then the client's packets had that address too."""
-    seen = {step.uid for step in steps if client in (step.flow.src, step.flow.dst)}
+    seen = {step.uid for step in steps if step.flow.src in client or step.flow.dst in client}
     clients = {(s.flow.src, s.flow.sport) for s in steps if s.uid in seen}
     ends: list[tuple[bytes, int]] = []
     for record in proxied:
@@ -96,12 +100,13 @@ def _behind(proxied: "list[ProxiedRequest]", steps: list[Step], client: bytes) -
     return frozenset(ends)
 
 
-def _of_client(steps: list[Step], client: bytes, behind: _Ends) -> list[Step]:
-    """Steps of packets that ever had the client's address, or belong to a connection made on its behalf."""
+def _of_client(steps: list[Step], client: tuple[bytes, ...], behind: _Ends) -> list[Step]:
+    """Steps of packets that ever had one of the client's addresses, or belong to a connection made on its behalf."""
     uids = {
         step.uid
         for step in steps
-        if client in (step.flow.src, step.flow.dst)
+        if step.flow.src in client
+        or step.flow.dst in client
         or (step.flow.src, step.flow.sport) in behind
         or (step.flow.dst, step.flow.dport) in behind
     }
@@ -135,8 +140,43 @@ def _told(exchange: "Exchange", scheme: str) -> str:
     return f"{exchange.outcome} after {took}{detail}"
 
 
+def _sctp(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
+    """Associate, send a message, and wait for it to come back."""
+    try:
+        parts = urlsplit(target)
+        name, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise ValueError(f'"{target}" is no URL: {str(error).lower()}') from None
+    if not name or not port:
+        raise ValueError("sctp:// needs a name and a port, such as sctp://signalling:3868")
+    done: list[SctpExchange] = []
+    resolver = cluster.resolver_of(host)
+    exchange = SctpExchange(
+        host, resolver, name, port, lambda over, _now: done.append(over), _family(cluster)
+    )
+    exchange.begin(cluster.engine.now)
+    _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
+    if not done:
+        return f"no answer within {format_duration(timeout_ns)}"
+    took = format_duration(exchange.ended_ns - exchange.started_ns)
+    if exchange.error:
+        return f"{exchange.error} after {took}"
+    lookup, handshake = (
+        exchange.resolved_ns - exchange.started_ns,
+        exchange.connected_ns - exchange.resolved_ns,
+    )
+    parts_text = f"name lookup {format_duration(lookup)}, handshake {format_duration(handshake)}"
+    return f"SCTP message sent back after {took} (of which {parts_text})"
+
+
+def _family(cluster: "Cluster") -> str:
+    """What is looked up: addresses of both families where the cluster has more than IPv4."""
+    return "ipv4" if cluster.spec.networking.ipFamily == "ipv4" else "any"
+
+
 def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
-    """Look the name up (an address is its own answer) and send one echo request, as `ping -4 -c 1` does."""
+    """Look the name up (an address is its own answer) and send one echo request, as `ping -c 1` does (with `-4` where
+    there is no other family)."""
     name = target.removeprefix(_PING).strip("/")
     if not name:
         raise ValueError("ping:// needs a name or an address, such as ping://10.96.0.10")
@@ -154,6 +194,9 @@ def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str
             took = format_duration(now - started_ns)
             done.append(f"no address of {name} after {took}: {answer.error or 'NODATA'}")
 
-    cluster.resolver_of(host).lookup(name, resolved, "ipv4")
+    cluster.resolver_of(host).lookup(name, resolved, _family(cluster))
     _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
     return done[0] if done else f"no answer within {format_duration(timeout_ns)}"
+
+
+_SCHEMES = {_PING: _ping, _SCTP: _sctp}

@@ -20,6 +20,7 @@ from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
+    from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_experiment import ExperimentSpec, Fault, Load, Server
 
 
@@ -66,7 +67,7 @@ def start_loads(cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int) ->
         for index, host in enumerate(hosts):
             generator = LoadGenerator(
                 host,
-                load_spec(load, len(hosts)),
+                load_spec(load, len(hosts), default_family(cluster.spec)),
                 cluster.resolver_of(host),
                 backends.where,
                 epoch_ns,
@@ -80,7 +81,12 @@ def start_loads(cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int) ->
     return made
 
 
-def load_spec(load: "Load", clients: int) -> LoadSpec:
+def default_family(spec: "ClusterSpec") -> str:
+    """What a load asks the resolver for unless it says otherwise: what the cluster has."""
+    return "any" if spec.networking.ipFamily == "dual" else spec.networking.ipFamily
+
+
+def load_spec(load: "Load", clients: int, family: str = "ipv4") -> LoadSpec:
     """A load's part for one of its client hosts: the rate is the total over all of them."""
     return LoadSpec(
         name=load.name,
@@ -101,7 +107,7 @@ def load_spec(load: "Load", clients: int) -> LoadSpec:
         start_ns=load.start_ns,
         for_ns=load.for_ns,
         resolve=load.resolve,
-        family=load.ipFamily,
+        family=load.ipFamily or family,
         headers=tuple(load.headers.items()),
     )
 

@@ -7,29 +7,34 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
+from netsim.cluster.families import family_of
+from netsim.experiment.rules_families import FAMILIES_OF, check_families
 from netsim.experiment.rules_objects import check_labels
 from netsim.experiment.rules_outside import check_outside
 from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.rules_proxy import check_proxy
-from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, NodeEntry, cables_matching
+from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, Networking, NodeEntry, cables_matching
 from netsim.experiment.spec_names import did_you_mean
 from netsim.kernel.ipvs_schedulers import SCHEDULERS
 
 # What is simulated, and what else users may know: so that the message can say "not yet" instead of "unknown".
 MODES = ("iptables", "nftables", "ipvs")
 NETWORKS = ("flat", "vxlan", "bridge")
-FAMILIES = ("ipv4",)
+FAMILIES = ("ipv4", "ipv6", "dual")
+# Of these, what handles IPv6.
+MODES_V6 = ("iptables",)
+NETWORKS_V6 = ("flat",)
 _OTHER_MODES = ("none", "ebpf")
 # F:kp.modeStatus: deprecated in 1.35, still served until the gate KubeProxyIPVS goes.
 _IPVS_DEPRECATED_SINCE = 35
-_OTHER_NETWORKS: tuple[str, ...] = ()
-_OTHER_FAMILIES = ("ipv6", "dual")
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # Addresses kept for the Services that matter, and those of 198.18.0.0/15 (`fillers.py`).
 _SERVICES_BESIDE_FILLERS = 1000
 MAX_FILLER_ENDPOINTS = (1 << 17) - 2
 RESERVED_NAMES = ("router", "switch")
 MAX_NODES = 5000  # what Kubernetes itself supports
-_NODE_RANGE_LENGTH = 24  # kube-controller-manager --node-cidr-mask-size-ipv4
+# kube-controller-manager --node-cidr-mask-size-ipv4, --node-cidr-mask-size-ipv6
+_NODE_RANGE_LENGTH = {4: 24, 6: 64}
 
 
 def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = frozenset()) -> None:
@@ -37,6 +42,8 @@ def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = froz
     _check_choices(spec, place)
     check_proxy(spec, place)
     if "networking" in unsure:
+        return
+    if not check_families(spec, place):
         return
     _check_subnets(spec, place)
     if sum(node.count for node in spec.nodes) > MAX_NODES:
@@ -54,7 +61,7 @@ def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = froz
 
 
 def _check_fillers(spec: ClusterSpec, place: Place) -> None:
-    addresses = ipaddress.ip_network(spec.networking.serviceSubnet).num_addresses
+    addresses = ipaddress.ip_network(spec.networking.service_subnets[0]).num_addresses
     services, endpoints = spec.fillers.services, spec.fillers.services * spec.fillers.endpoints
     if services and services > addresses - _SERVICES_BESIDE_FILLERS:
         message = (
@@ -80,13 +87,14 @@ def _choice(value: str, simulated: Sequence[str], others: Sequence[str], place: 
 def _check_choices(spec: ClusterSpec, place: Place) -> None:
     networking = spec.networking
     _choice(networking.kubeProxyMode, MODES, _OTHER_MODES, place, ("networking", "kubeProxyMode"))
-    _choice(networking.cni, NETWORKS, _OTHER_NETWORKS, place, ("networking", "cni"))
-    _choice(networking.ipFamily, FAMILIES, _OTHER_FAMILIES, place, ("networking", "ipFamily"))
+    _choice(networking.cni, NETWORKS, (), place, ("networking", "cni"))
+    _choice(networking.ipFamily, FAMILIES, (), place, ("networking", "ipFamily"))
     if networking.cni == "flat" and not networking.bridgeNfCallIptables:
         place.error(
             ("networking", "bridgeNfCallIptables"),
             "cni flat has no bridge: remove this, or write cni: bridge or cni: vxlan",
         )
+    check_families_of_parts(networking, place)
     mode = spec.kubeProxy.mode
     if mode and mode != networking.kubeProxyMode:
         message = (
@@ -118,26 +126,65 @@ def _check_ipvs(spec: ClusterSpec, place: Place) -> None:
         )
 
 
+def check_families_of_parts(networking: Networking, place: Place) -> None:
+    """Record which part of the cluster does not know IPv6 where the cluster has it."""
+    if networking.ipFamily == "ipv4" or networking.ipFamily not in FAMILIES:
+        return
+    for field, able, known in (("kubeProxyMode", MODES_V6, MODES), ("cni", NETWORKS_V6, NETWORKS)):
+        value = getattr(networking, field)
+        if value in known and value not in able:
+            message = f"{value} is simulated with ipFamily ipv4 only: write {' or '.join(able)}"
+            place.error(("networking", field), message)
+
+
 def _check_subnets(spec: ClusterSpec, place: Place) -> None:
-    names = ("podSubnet", "serviceSubnet", "nodeSubnet")
-    subnets = {name: ipaddress.ip_network(getattr(spec.networking, name)) for name in names}
-    for one, other in combinations(names, 2):
-        if subnets[one].overlaps(subnets[other]):
-            path: Path = ("networking", other if other in spec.networking.model_fields_set else one)
-            place.error(path, f"{one} {subnets[one]} and {other} {subnets[other]} overlap")
-    if subnets["serviceSubnet"].prefixlen > 28:
-        message = f"{subnets['serviceSubnet']} is too small: kube-dns needs the tenth address, so at most /28"
-        place.error(("networking", "serviceSubnet"), message)
-    nodes = sum(node.count for node in spec.nodes)
-    ranges = 1 << max(0, _NODE_RANGE_LENGTH - subnets["podSubnet"].prefixlen)
-    if nodes > ranges:
-        subnet = subnets["podSubnet"]
-        message = f"{subnet} has {ranges} range(s) of /{_NODE_RANGE_LENGTH}, one per node, for {nodes} nodes"
-        place.error(("networking", "podSubnet"), message)
-    if nodes > subnets["nodeSubnet"].num_addresses - 3:
-        place.error(
-            ("networking", "nodeSubnet"), f"{subnets['nodeSubnet']} has too few addresses for {nodes} nodes"
+    networking = spec.networking
+    subnets = [
+        (name, ipaddress.ip_network(text))
+        for name, texts in (
+            ("podSubnet", networking.pod_subnets),
+            ("serviceSubnet", networking.service_subnets),
+            ("nodeSubnet", networking.node_subnets),
         )
+        for text in texts
+    ]
+    for (one, first), (other, second) in combinations(subnets, 2):
+        if first.version == second.version and first.overlaps(second):
+            path: Path = ("networking", other if other in networking.model_fields_set else one)
+            place.error(path, f"{one} {first} and {other} {second} overlap")
+    nodes = sum(node.count for node in spec.nodes)
+    for name, subnet in subnets:
+        problem = _SIZES[name](subnet, nodes)
+        if problem:
+            place.error(("networking", name), problem)
+
+
+def _service_size(subnet: Network, nodes: int) -> str:
+    largest = subnet.max_prefixlen - 4
+    if subnet.prefixlen <= largest:
+        return ""
+    return f"{subnet} is too small: kube-dns needs the tenth address, so at most /{largest}"
+
+
+def _pod_size(subnet: Network, nodes: int) -> str:
+    length = _NODE_RANGE_LENGTH[subnet.version]
+    ranges = 1 << max(0, length - subnet.prefixlen)
+    if nodes > ranges:
+        return f"{subnet} has {ranges} range(s) of /{length}, one per node, for {nodes} nodes"
+    if subnet.version == 6 and length - subnet.prefixlen > _MOST_BITS_V6:
+        return (
+            f"{subnet} is too large: from /{length - _MOST_BITS_V6} on it can be cut into /{length} per node"
+        )
+    return ""
+
+
+def _node_size(subnet: Network, nodes: int) -> str:
+    return f"{subnet} has too few addresses for {nodes} nodes" if nodes > subnet.num_addresses - 3 else ""
+
+
+_SIZES = {"podSubnet": _pod_size, "serviceSubnet": _service_size, "nodeSubnet": _node_size}
+# pkg/controller/nodeipam/ipam/cidrset: clusterSubnetMaxDiff
+_MOST_BITS_V6 = 16
 
 
 def _check_names(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) -> None:
@@ -158,7 +205,7 @@ def _check_names(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) 
             message = f"two hosts are called {host.name} (the other is {seen[host.name]})"
             place.error(("external", index, "name"), message)
         seen[host.name] = f"spec.external[{index}]"
-    for balancer in spec.balancers(spec.networking.nodeSubnet):
+    for balancer in spec.balancers(spec.networking.balanced_subnet):
         if balancer.name in seen:
             message = f"two hosts are called {balancer.name} (the other is {seen[balancer.name]})"
             place.error((*balancer.path, "name") if balancer.spec.name else balancer.path, message)
@@ -166,46 +213,56 @@ def _check_names(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) 
 
 
 def _check_node_addresses(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) -> None:
-    subnet = ipaddress.ip_network(spec.networking.nodeSubnet)
-    router = subnet[1] if subnet.num_addresses > 1 else subnet[0]
     seen: dict[str, str] = {}
     for index, node in enumerate(spec.nodes):
-        if node.address is None:
-            continue
         path: Path = ("nodes", index, "address")
-        address = ipaddress.ip_address(node.address)
-        if node.count > 1:
+        if node.address is not None and node.count > 1:
             place.error(path, f"one address cannot serve {node.count} nodes: remove count or address")
-        if address not in subnet:
-            place.error(path, f"{address} is not in the nodeSubnet {subnet}")
-        elif address in (subnet.network_address, subnet.broadcast_address, router):
-            place.error(
-                path, f"{address} is taken: the first two and the last address of {subnet} are reserved"
-            )
-        if node.address in seen:
-            place.error(path, f"{address} is also the address of {seen[node.address]}")
-        seen[node.address] = f"spec.nodes[{index}]"
+        for text in node.addresses:
+            problem = _node_address_problem(spec, text)
+            if problem:
+                place.error(path, problem)
+            if text in seen:
+                place.error(path, f"{text} is also the address of {seen[text]}")
+            seen[text] = f"spec.nodes[{index}]"
+
+
+def _node_address_problem(spec: ClusterSpec, text: str) -> str:
+    """What is wrong with a node's address in the node subnet of its family; "" if nothing is."""
+    address = ipaddress.ip_address(text)
+    networks = map(ipaddress.ip_network, spec.networking.node_subnets)
+    subnet = next((network for network in networks if network.version == address.version), None)
+    if subnet is None or address not in subnet:
+        return f"{address} is not in the nodeSubnet {subnet or spec.networking.nodeSubnet}"
+    router = subnet[1] if subnet.num_addresses > 1 else subnet[0]
+    if address in (subnet.network_address, subnet.broadcast_address, router):
+        return f"{address} is taken: the first two and the last address of {subnet} are reserved"
+    return ""
 
 
 def _check_external(spec: ClusterSpec, place: Place) -> None:
     seen: dict[str, str] = {}
+    networking = spec.networking
     for index, host in enumerate(spec.external):
         path: Path = ("external", index, "address")
-        for name in ("podSubnet", "serviceSubnet", "nodeSubnet"):
-            subnet = getattr(spec.networking, name)
-            if ipaddress.ip_address(host.address) in ipaddress.ip_network(subnet):
-                place.error(
-                    path, f"{host.address} is inside the {name} {subnet}: an outside host needs another"
-                )
-        if host.address in seen:
-            place.error(path, f"{host.address} is also the address of {seen[host.address]}")
-        seen[host.address] = host.name
+        for text in host.addresses:
+            for name in ("podSubnet", "serviceSubnet", "nodeSubnet"):
+                for subnet in getattr(networking, name).split(","):
+                    if ipaddress.ip_address(text) in ipaddress.ip_network(subnet):
+                        message = f"{text} is inside the {name} {subnet}: an outside host needs another"
+                        place.error(path, message)
+            if family_of(text) not in FAMILIES_OF[networking.ipFamily]:
+                message = f"{text} is {family_of(text)}, but ipFamily is {networking.ipFamily}"
+                place.error(path, f"{message}: no node could reach it")
+            if text in seen:
+                place.error(path, f"{text} is also the address of {seen[text]}")
+            seen[text] = host.name
 
 
 def cable_names(spec: ClusterSpec) -> list[str]:
     """The cables that a topology may name: those of nodes, outside hosts, load balancers and the router, as
     `worker-1:eth0`."""
-    balancers = [entry.name for entry in spec.balancers(spec.networking.nodeSubnet)]
+    balancers = [entry.name for entry in spec.balancers(spec.networking.balanced_subnet)]
     outside = [host.name for host in spec.external]
     hosts = [*(entry.name for entry in spec.node_entries()), *outside, *balancers, "router"]
     return [f"{host}:eth0" for host in hosts]

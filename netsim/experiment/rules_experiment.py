@@ -6,6 +6,7 @@ Called by: `loader`. `place` is that of the document's `spec`; the topology has 
 from collections.abc import Sequence
 
 from netsim.experiment.checks import compile_check
+from netsim.experiment.rules_families import load_family_problem
 from netsim.experiment.rules_faults import check_fault
 from netsim.experiment.rules_names import Directory, is_address
 from netsim.experiment.rules_parts import Item, Parts
@@ -79,8 +80,9 @@ def _check_load(
         place.error((*path, "timeout"), message)
     if load.to.scheme != "http" and "method" in load.model_fields_set:
         place.error((*path, "method"), f"method is for http://: a {load.to.scheme} load has none", key=True)
-    if load.ipFamily != "ipv4":
-        place.error((*path, "ipFamily"), f"{load.ipFamily} is not simulated yet: write ipv4")
+    problem = load_family_problem(load.ipFamily, directory.spec) if directory else ""
+    if problem:
+        place.error((*path, "ipFamily"), problem)
     who: Path = (*path, "from")
     if check_words(load.from_, ("labels", "pod", "node", "external"), "clients", place, who) and directory:
         clients = check_selected(load.from_, directory, place, who)

@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from netsim.cluster.families import cluster_ips
 from netsim.cluster.objects import Service
 from netsim.experiment.rules_place import Templates
 from netsim.experiment.spec_cluster import ClusterSpec
@@ -81,16 +82,18 @@ class Directory:
 
     def _is_outside_range(self, address: "ipaddress.IPv4Address | ipaddress.IPv6Address") -> bool:
         """Is it one of a load balancer's, or of a route's?"""
-        pools = [entry.spec.addresses for entry in self.spec.balancers(self.spec.networking.nodeSubnet)]
+        pools = [entry.spec.addresses for entry in self.spec.balancers(self.spec.networking.balanced_subnet)]
         ranges = (*pools, *(route.to for route in self.spec.routes))
         return any(address in ipaddress.ip_network(text) for text in ranges)
 
     def is_routed_outside(self, host: str) -> bool:
         """Does the router know the way to this address?"""
         address = ipaddress.ip_address(host)
-        outside = [external.address for external in self.spec.external]
-        nodes = ipaddress.ip_network(self.spec.networking.nodeSubnet)
-        return address in nodes or host in outside or self._is_outside_range(address)
+        outside = [known for external in self.spec.external for known in external.addresses]
+        nodes = [ipaddress.ip_network(subnet) for subnet in self.spec.networking.node_subnets]
+        return (
+            any(address in subnet for subnet in nodes) or host in outside or self._is_outside_range(address)
+        )
 
     def problem_with_address(self, host: str) -> str:
         """Why nobody has this address; "" if somebody has it or may get it."""
@@ -100,20 +103,20 @@ class Directory:
         if address.is_loopback or self._is_outside_range(address):
             return ""
         networking = self.spec.networking
-        if address in ipaddress.ip_network(networking.podSubnet):
+        if any(address in ipaddress.ip_network(subnet) for subnet in networking.pod_subnets):
             return ""
-        subnet = ipaddress.ip_network(networking.serviceSubnet)
-        if address in subnet:
-            taken = [service.spec.clusterIP for service in self.services.values() if service is not None]
-            if host in taken or int(address) - int(subnet.network_address) in (1, 10):
-                return ""
-            return f"no Service has the clusterIP {host}: write the Service's name, or give it this clusterIP"
-        hosts = {entry.address: entry.name for entry in self.spec.node_entries()}
-        hosts.update({external.address: external.name for external in self.spec.external})
-        hosts.update(
-            {ip: "" for service in self.services.values() if service for ip in service.spec.externalIPs}
-        )
-        if host in hosts:
+        services = [service for service in self.services.values() if service is not None]
+        for position, subnet in enumerate(map(ipaddress.ip_network, networking.service_subnets)):
+            if address in subnet:
+                taken = [ip for service in services for ip in cluster_ips(service.spec)]
+                reserved = () if position else (subnet[1], subnet[10])
+                if address in reserved or str(address) in taken:
+                    return ""
+                return f"no Service has the clusterIP {host}: write the Service's name, or give it this clusterIP"
+        hosts = {known for entry in self.spec.node_entries() for known in entry.addresses}
+        hosts |= {known for external in self.spec.external for known in external.addresses}
+        hosts |= {ip for service in services for ip in service.spec.externalIPs}
+        if str(address) in hosts:
             return ""
         return f"no host of the topology has the address {host}"
 

@@ -36,7 +36,7 @@ def check_outside(spec: ClusterSpec, entries: Sequence[NodeEntry], place: Place)
 
 def _check_routes(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) -> None:
     names = [entry.name for entry in entries]
-    nodes = ipaddress.ip_network(spec.networking.nodeSubnet)
+    nodes = list(map(ipaddress.ip_network, spec.networking.node_subnets))
     seen: dict[str, int] = {}
     for index, route in enumerate(spec.routes):
         path: Path = ("routes", index)
@@ -44,21 +44,34 @@ def _check_routes(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place)
             place.error(
                 (*path, "via"), f'the cluster has no node "{route.via}"{did_you_mean(route.via, names)}'
             )
-        if ipaddress.ip_network(route.to).overlaps(nodes):
-            place.error((*path, "to"), f"{route.to} and the nodeSubnet {nodes} overlap: nodes need no route")
+        inside = [known for known in nodes if ipaddress.ip_network(route.to).overlaps(known)]
+        if inside:
+            place.error(
+                (*path, "to"), f"{route.to} and the nodeSubnet {inside[0]} overlap: nodes need no route"
+            )
         if seen.setdefault(route.to, index) != index:
             place.error((*path, "to"), f"routes[{seen[route.to]}] is for {route.to} too")
 
 
 def _check_balancers(spec: ClusterSpec, entries: Iterable[NodeEntry], place: Place) -> None:
-    nodes = ipaddress.ip_network(spec.networking.nodeSubnet)
+    nodes = ipaddress.ip_network(spec.networking.balanced_subnet)
+    if nodes.version == 6 and (spec.loadBalancer or spec.loadBalancerClasses):
+        field = "loadBalancer" if spec.loadBalancer else "loadBalancerClasses"
+        place.error((field,), "load balancers are simulated for IPv4: write ipFamily: ipv4 or dual", key=True)
+        return
     hosts = {entry.address: entry.name for entry in entries if entry.address}
     classes: dict[str, str] = {}
     taken: dict[Network, str] = {
-        ipaddress.ip_network(getattr(spec.networking, name)): f"the {name}" for name in _NETWORKING
+        ipaddress.ip_network(text): f"the {name}"
+        for name in _NETWORKING
+        for text in getattr(spec.networking, name).split(",")
     }
-    taken |= {ipaddress.ip_network(host.address): f"the address of {host.name}" for host in spec.external}
-    for entry in spec.balancers(spec.networking.nodeSubnet):
+    taken |= {
+        ipaddress.ip_network(address): f"the address of {host.name}"
+        for host in spec.external
+        for address in host.addresses
+    }
+    for entry in spec.balancers(spec.networking.balanced_subnet):
         _check_check(entry, place)
         pool = ipaddress.ip_network(entry.spec.addresses)
         for other, owner in taken.items():
@@ -84,7 +97,7 @@ def _check_check(entry: BalancerEntry, place: Place) -> None:
 
 def check_balanced(loaded: Iterable[Loaded], spec: ClusterSpec, place: Place) -> None:
     """Services of type LoadBalancer against the balancers that there are."""
-    balancers = {entry.class_name: entry for entry in spec.balancers(spec.networking.nodeSubnet)}
+    balancers = {entry.class_name: entry for entry in spec.balancers(spec.networking.balanced_subnet)}
     wanted: dict[str, list[str]] = {}
     owners: dict[str, str] = {}
     for item in loaded:

@@ -8,6 +8,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Final
 
+from netsim.cluster.families import Family, cluster_ips, family_of
 from netsim.cluster.objects import Service
 from netsim.cluster.validation import allocation
 from netsim.cluster.validation.field import FieldError, Path, invalid
@@ -28,32 +29,41 @@ class Claims:
     """Who has a cluster address or node port already. A node port's holders are by protocol; a healthCheckNodePort has
     none and shares with nobody."""
 
-    subnet: Network
+    subnets: dict[Family, Network]
     addresses: dict[str, str] = field(default_factory=dict)
     node_ports: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def take_system_addresses(self) -> None:
         """The first address is the API server's Service, the tenth the DNS servers'."""
         for name, offset in (("Service/kubernetes", 1), ("Service/kube-dns in kube-system", 10)):
-            if offset < self.subnet.num_addresses:
-                self.addresses[str(self.subnet[offset])] = name
+            primary = next(iter(self.subnets.values()))
+            if offset < primary.num_addresses:
+                self.addresses[str(primary[offset])] = name
 
     def problems(self, service: Service) -> list[FieldError]:
         """Take what a Service asks for; what it cannot have is said."""
-        return [*self._address(service), *self._ports(service), *self._health_port(service)]
+        return [*self._addresses(service), *self._ports(service), *self._health_port(service)]
 
-    def _address(self, service: Service) -> list[FieldError]:
+    def _addresses(self, service: Service) -> list[FieldError]:
         spec = service.spec
-        text = spec.clusterIP or (spec.clusterIPs[0] if spec.clusterIPs else "")
-        path: Path = ("spec", "clusterIP") if spec.clusterIP else ("spec", "clusterIPs", 0)
+        if spec.type == "ExternalName":
+            return []
+        found = []
+        for index, text in enumerate(cluster_ips(spec)):
+            path: Path = (
+                ("spec", "clusterIP") if spec.clusterIP and not index else ("spec", "clusterIPs", index)
+            )
+            found += self._address(service, text, path)
+        return found
+
+    def _address(self, service: Service, text: str, path: Path) -> list[FieldError]:
         try:
             address = ipaddress.ip_address(text)
         except ValueError:  # none, None, or said already
             return []
-        if spec.type == "ExternalName":
-            return []
-        if address not in self.subnet:
-            why = allocation.address_not_in_range(text, str(self.subnet))
+        subnet = self.subnets.get(family_of(text), next(iter(self.subnets.values())))
+        if address not in subnet:
+            why = allocation.address_not_in_range(text, str(subnet))
             return [invalid(path, text, allocation.failed_address(text, why))]
         owner = self.addresses.setdefault(str(address), owner_of(service))
         if owner == owner_of(service):

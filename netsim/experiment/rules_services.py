@@ -15,6 +15,7 @@ from netsim.cluster.objects import ApiObject, Service, ServicePort
 from netsim.cluster.validation.names import port_name
 from netsim.cluster.validation.service import check_cluster_families, validate_service
 from netsim.experiment.rules_api import tell
+from netsim.experiment.rules_families import check_service_families, cluster_families
 from netsim.experiment.rules_objects import ALLOW_EMPTY
 from netsim.experiment.rules_place import Loaded, Place, Template, Templates
 from netsim.experiment.rules_service_claims import Claims, owner_of
@@ -26,15 +27,17 @@ _FAMILIES: Final = {"ipv4": ("IPv4",), "ipv6": ("IPv6",), "dual": ("IPv4", "IPv6
 
 def check_services(services: Sequence[Loaded], templates: Templates, spec: ClusterSpec) -> Claims:
     """Record what is wrong with the Services, alone and together. Returns what is taken."""
-    networking = spec.networking
-    claims = Claims(ipaddress.ip_network(networking.serviceSubnet.partition(",")[0]))
+    families = cluster_families(spec)
+    subnets = map(ipaddress.ip_network, spec.networking.service_subnets)
+    claims = Claims(dict(zip(families, subnets, strict=True)))
     claims.take_system_addresses()
-    families = _FAMILIES.get(networking.ipFamily, ("IPv4",))
     for loaded in services:
         service = loaded.object
         if isinstance(service, Service):
-            tell(validate_service(service), loaded.place)
-            tell(check_cluster_families(service, families), loaded.place)
+            problems = [*validate_service(service), *check_cluster_families(service, families)]
+            tell(problems, loaded.place)
+            if not problems:
+                check_service_families(service, loaded.place, families)
             tell(claims.problems(service), loaded.place)
             _check_without_effect(service, loaded.place)
             _check_pods(service, loaded.place, templates)

@@ -108,10 +108,9 @@ def _check_placement(templates: Templates, entries: Sequence[NodeEntry]) -> None
 
 
 def _check_room(templates: Templates, entries: Sequence[NodeEntry], spec: ClusterSpec) -> None:
-    length = ipaddress.ip_network(spec.networking.podSubnet).prefixlen
-    addresses = (
-        1 << (32 - max(length, 24))
-    ) - 3  # host-local: not the network, the gateway, the broadcast address
+    ranges = [ipaddress.ip_network(subnet) for subnet in spec.networking.pod_subnets]
+    bits = min(net.max_prefixlen - max(net.prefixlen, 24 if net.version == 4 else 64) for net in ranges)
+    addresses = (1 << bits) - 3  # host-local: not the network, the gateway, the broadcast address
     per_node = min(spec.kubelet.maxPods or _DEFAULT_MAX_PODS, addresses)
     nodes = sum(
         1 for entry in entries if not any(taint.effect != "PreferNoSchedule" for taint in entry.taints)

@@ -31,12 +31,16 @@ def fabric_config(spec: "ClusterSpec") -> FabricConfig:
         nf_conntrack_tcp_timeout_established_ns=24 * 3600 * S,
         nf_conntrack_tcp_timeout_close_wait_ns=3600 * S,
     )
+    underlay, *more_underlays = map(Prefix.parse, spec.networking.node_subnets)
+    pod_subnet, *more_pod_subnets = map(Prefix.parse, spec.networking.pod_subnets)
     return FabricConfig(
-        underlay=Prefix.parse(spec.networking.nodeSubnet),
-        pod_subnet=Prefix.parse(spec.networking.podSubnet),
+        underlay=underlay,
+        pod_subnet=pod_subnet,
         node_sysctl=node,
         pod_sysctl=Sysctl(tcp_syn_linear_timeouts=linear),
         default_link=link_spec(spec.links.default),
+        more_underlays=tuple(more_underlays),
+        more_pod_subnets=tuple(more_pod_subnets),
     )
 
 

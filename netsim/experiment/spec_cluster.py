@@ -12,24 +12,24 @@ kind.
 import fnmatch
 import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, StrictBool
+from pydantic import BeforeValidator, Field, StrictBool, model_validator
 
 from netsim.cluster.objects import Taint
 from netsim.cluster.objects.meta import Port
 from netsim.cluster.objects.node import EXCLUDE_LABEL
 from netsim.experiment.spec_fields import (
+    Addresses,
     Duration,
-    Ipv4,
     LinkRate,
     Name,
     Percent,
     PositiveDuration,
     SpecModel,
-    Subnet,
+    Subnets,
 )
 from netsim.experiment.spec_kubelet import KubeletConfig
 from netsim.experiment.spec_outside import OutsideSpec
@@ -69,13 +69,31 @@ def _kernel(value: Any) -> str:
     return str(value)
 
 
-class Networking(SpecModel):
-    """Address ranges and the choice of data plane and pod network. Defaults are kind's. `bridgeNfCallIptables` is the
-    nodes' net.bridge.bridge-nf-call-iptables, for pod networks with a bridge."""
+# The ranges of a cluster of each `ipFamily` (kind pkg/apis/config/v1alpha4/default.go; its Docker network for nodes).
+_SUBNETS_V4: Final = {
+    "podSubnet": "10.244.0.0/16",
+    "serviceSubnet": "10.96.0.0/16",
+    "nodeSubnet": "172.18.0.0/16",
+}
+_SUBNETS_V6: Final = {
+    "podSubnet": "fd00:10:244::/56",
+    "serviceSubnet": "fd00:10:96::/112",
+    "nodeSubnet": "fc00:f853:ccd:e793::/64",
+}
+_DEFAULT_SUBNETS: Final = {
+    "ipv6": _SUBNETS_V6,
+    "dual": {name: f"{_SUBNETS_V4[name]},{_SUBNETS_V6[name]}" for name in _SUBNETS_V4},
+}
 
-    podSubnet: Subnet = "10.244.0.0/16"
-    serviceSubnet: Subnet = "10.96.0.0/16"
-    nodeSubnet: Subnet = "172.18.0.0/16"
+
+class Networking(SpecModel):
+    """Address ranges and the choice of data plane and pod network. Defaults are kind's; a dual-stack cluster has two
+    ranges of each kind, separated by a comma, the primary family first. `bridgeNfCallIptables` is the nodes'
+    net.bridge.bridge-nf-call-iptables, for pod networks with a bridge."""
+
+    podSubnet: Subnets = "10.244.0.0/16"
+    serviceSubnet: Subnets = "10.96.0.0/16"
+    nodeSubnet: Subnets = "172.18.0.0/16"
     kubeProxyMode: str = "iptables"
     cni: str = "flat"
     bridgeNfCallIptables: StrictBool = True
@@ -83,6 +101,33 @@ class Networking(SpecModel):
         "cluster.local"
     )
     ipFamily: str = "ipv4"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ranges_of_the_family(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("ipFamily"), str):
+            return raw
+        return {**_DEFAULT_SUBNETS.get(raw["ipFamily"], {}), **raw}
+
+    @property
+    def balanced_subnet(self) -> str:
+        """The nodes' range in which load balancers have their addresses: IPv4's, where there is one."""
+        return next((subnet for subnet in self.node_subnets if ":" not in subnet), self.node_subnets[0])
+
+    @property
+    def pod_subnets(self) -> tuple[str, ...]:
+        """One per family, the primary one first."""
+        return tuple(self.podSubnet.split(","))
+
+    @property
+    def service_subnets(self) -> tuple[str, ...]:
+        """One per family, the primary one first."""
+        return tuple(self.serviceSubnet.split(","))
+
+    @property
+    def node_subnets(self) -> tuple[str, ...]:
+        """One per family, the primary one first."""
+        return tuple(self.nodeSubnet.split(","))
 
 
 class NodeSpec(SpecModel):
@@ -93,7 +138,12 @@ class NodeSpec(SpecModel):
     name: Name = ""
     labels: dict[str, str] = Field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
-    address: Ipv4 | None = None
+    address: Addresses | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The addresses that are given, one per family at most."""
+        return tuple(self.address.split(",")) if self.address else ()
 
 
 class LinkQuality(SpecModel):
@@ -160,7 +210,8 @@ class Fillers(SpecModel):
 
 @dataclass(frozen=True, slots=True)
 class NodeEntry:
-    """One node of the cluster after counting and naming; `address` "" if the fabric may choose."""
+    """One node of the cluster after counting and naming; `address` is "" when the subnet has no more, `more` are its
+    addresses in other families."""
 
     name: str
     role: Role
@@ -168,6 +219,12 @@ class NodeEntry:
     taints: tuple[Taint, ...]
     address: str
     index: int = field(compare=False, default=0)  # position in `spec.nodes`
+    more: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """One per family, the primary one first."""
+        return (self.address, *self.more)
 
 
 class ClusterSpec(OutsideSpec):
@@ -209,7 +266,7 @@ class ClusterSpec(OutsideSpec):
         for node in self.nodes:
             unnamed[node.role] += 0 if node.name else node.count
         taint = any(node.role == "worker" for node in self.nodes)
-        free = self._free_addresses()
+        free = [self._free_addresses(subnet) for subnet in self.networking.node_subnets]
         number: Counter[Role] = Counter()
         for index, node in enumerate(self.nodes):
             for copy in range(1, node.count + 1):
@@ -218,14 +275,19 @@ class ClusterSpec(OutsideSpec):
                     name = node.name if node.count == 1 else f"{node.name}-{copy}"
                 else:
                     name = node.role if unnamed[node.role] == 1 else f"{node.role}-{number[node.role]}"
-                address = node.address or next(free, "")
-                yield NodeEntry(
-                    name, node.role, _labels(node, name, taint), _taints(node, taint), address, index
-                )
+                address, *more = self._addresses_of(node, free)
+                labels, taints = _labels(node, name, taint), _taints(node, taint)
+                yield NodeEntry(name, node.role, labels, taints, address, index, tuple(more))
 
-    def _free_addresses(self) -> Iterator[str]:
-        taken = {node.address for node in self.nodes}
-        hosts = ipaddress.ip_network(self.networking.nodeSubnet).hosts()
+    def _addresses_of(self, node: NodeSpec, free: list[Iterator[str]]) -> Iterator[str]:
+        """The addresses that a node is given, and free ones in the families where it is given none."""
+        for subnet, others in zip(self.networking.node_subnets, free, strict=True):
+            given = (address for address in node.addresses if (":" in address) == (":" in subnet))
+            yield next(given, "") or next(others, "")
+
+    def _free_addresses(self, subnet: str) -> Iterator[str]:
+        taken = {address for node in self.nodes for address in node.addresses}
+        hosts = iter(ipaddress.ip_network(subnet).hosts())
         next(hosts, None)
         return (str(host) for host in hosts if str(host) not in taken)
 

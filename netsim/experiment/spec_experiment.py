@@ -56,7 +56,8 @@ class Load(SpecModel):
     for_ns: PositiveDuration | None = Field(None, alias="for")
     method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"] = "GET"
     resolve: Literal["connection", "once", "request"] = "connection"
-    ipFamily: str = "ipv4"
+    # None: what the cluster has; "any": as getaddrinfo sorts.
+    ipFamily: Literal["ipv4", "ipv6", "any"] | None = None
     headers: dict[str, str] = Field(default_factory=dict)
 
 

@@ -137,36 +137,62 @@ Percent = Annotated[
 ]
 
 
-def _subnet(value: Any) -> str:
+def _subnets(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("must be a subnet such as 10.244.0.0/16")
-    if "," in value:
-        raise ValueError("dual stack is not simulated yet: write one IPv4 subnet")
+    return _of_each_family([str(_subnet(part.strip())) for part in value.split(",")], "subnet")
+
+
+def _subnet(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     try:
-        network = ipaddress.ip_network(value)
+        return ipaddress.ip_network(text)
     except ValueError as error:
         hint = ""
         if "host bits" in str(error):
-            hint = f": write {ipaddress.ip_network(value, strict=False)}"
-        raise ValueError(f'"{value}" is no subnet{hint or " (write for example 10.244.0.0/16)"}') from None
-    if network.version != 4:
-        raise ValueError("IPv6 is not simulated yet: write an IPv4 subnet")
-    return value if "/" in value else f"{value}/32"
+            hint = f": write {ipaddress.ip_network(text, strict=False)}"
+        raise ValueError(f'"{text}" is no subnet{hint or " (write for example 10.244.0.0/16)"}') from None
 
 
-Subnet = Annotated[str, BeforeValidator(_subnet)]
-
-
-def _address(value: Any) -> str:
+def _addresses(value: Any) -> str:
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
     try:
-        if isinstance(value, str) and ipaddress.ip_address(value).version == 4:
-            return value
+        found = [str(ipaddress.ip_address(part)) for part in parts if isinstance(part, str)]
     except ValueError:
-        pass
-    raise ValueError(f'"{value}" is no IPv4 address (write for example 203.0.113.10)')
+        found = []
+    if len(found) != len(parts):
+        raise ValueError(f'"{value}" is no IP address (write for example 203.0.113.10 or 2001:db8::10)')
+    return _of_each_family(found, "address")
 
 
-Ipv4 = Annotated[str, BeforeValidator(_address)]
+def _of_each_family(texts: list[str], what: str) -> str:
+    """One text, or one of either family."""
+    if len(texts) > 2 or len({":" in text for text in texts}) < len(texts):
+        kinds = " and ".join("IPv6" if ":" in text else "IPv4" for text in texts)
+        raise ValueError(f'"{",".join(texts)}" is {kinds}: write one {what}, or one IPv4 and one IPv6 {what}')
+    return ",".join(texts)
+
+
+# One, or one of each family separated by a comma, as kind and kubeadm write them.
+Subnets = Annotated[str, BeforeValidator(_subnets)]
+Addresses = Annotated[str, BeforeValidator(_addresses)]
+
+
+def _ipv4_subnet(value: Any) -> str:
+    text = _subnets(value)
+    if ":" in text:
+        raise ValueError(f"{text}: only IPv4 is simulated here (write for example 203.0.113.0/28)")
+    return text
+
+
+def _ipv4(value: Any) -> str:
+    text = _addresses(value)
+    if ":" in text:
+        raise ValueError(f"{text}: only IPv4 is simulated here (write for example 203.0.113.10)")
+    return text
+
+
+Ipv4Subnet = Annotated[str, BeforeValidator(_ipv4_subnet)]
+Ipv4 = Annotated[str, BeforeValidator(_ipv4)]
 
 # RFC 1123 label: names of nodes, hosts, loads, checks.
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$")]

@@ -9,7 +9,16 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, StrictBool
 
-from netsim.experiment.spec_fields import Duration, Ipv4, Name, PositiveDuration, SpecModel, Subnet
+from netsim.experiment.spec_fields import (
+    Addresses,
+    Duration,
+    Ipv4,
+    Ipv4Subnet,
+    Name,
+    PositiveDuration,
+    SpecModel,
+    Subnets,
+)
 
 Path = tuple[str | int, ...]
 Threshold = Annotated[int, Field(strict=True, ge=1, le=100)]
@@ -34,15 +43,20 @@ class External(SpecModel):
     behind it share its address, as in an office or a mobile network."""
 
     name: Name
-    address: Ipv4
+    address: Addresses
     behind: Name = ""
     serves: tuple[Serve, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """One per family at most."""
+        return tuple(self.address.split(","))
 
 
 class StaticRoute(SpecModel):
     """A route of the router: packets from outside to these addresses go to a node (for externalIPs, for example)."""
 
-    to: Subnet
+    to: Subnets
     via: Name
 
 
@@ -61,7 +75,7 @@ class LoadBalancer(SpecModel):
     """A cloud's load balancer for Services of type LoadBalancer. `addresses` are those it may hand out, `address` is
     its own, in the nodeSubnet (from the end of it, unless given)."""
 
-    addresses: Subnet
+    addresses: Ipv4Subnet
     preset: Literal["gce", "clb", "nlb", "azure"] = "gce"
     name: Name = ""
     address: Ipv4 | None = None

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool
 
 from netsim.cluster.objects.inert import Inert
-from netsim.experiment.spec_fields import Duration, PositiveDuration, SpecModel, Subnet
+from netsim.experiment.spec_fields import Duration, PositiveDuration, SpecModel, Subnets
 
 Count = Annotated[int, Field(strict=True, ge=0)]
 Ignored = Annotated[Any, Inert()]
@@ -77,7 +77,7 @@ class KubeProxyConfig(SpecModel):
     apiVersion: Literal["kubeproxy.config.k8s.io/v1alpha1"] = "kubeproxy.config.k8s.io/v1alpha1"
     kind: Literal["KubeProxyConfiguration"] = "KubeProxyConfiguration"
     mode: Literal["", "iptables", "nftables", "ipvs"] = ""
-    clusterCIDR: Subnet | Literal[""] = ""
+    clusterCIDR: Subnets | Literal[""] = ""
     iptables: IptablesConfig = IptablesConfig()
     nftables: NftablesConfig = NftablesConfig()
     ipvs: IpvsConfig = IpvsConfig()

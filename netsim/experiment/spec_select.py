@@ -78,7 +78,8 @@ class Url(SpecModel):
         if self.scheme != "http":
             return f"{self.scheme}://{self.host}:{self.port}"
         port = "" if self.port == 80 else f":{self.port}"
-        return f"http://{self.host}{port}{self.path}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}{port}{self.path}"
 
 
 def _url(value: Any) -> Any:

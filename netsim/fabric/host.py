@@ -127,6 +127,7 @@ class HostNetworkPod(PodHost):
         self.name = name
         self.hostname = node.hostname
         self.address = node.address
+        self.addresses = node.addresses
         self.alive = node.alive
         self.env = {}
         self.etc_hosts = node.etc_hosts

@@ -36,6 +36,8 @@ FAILURES: Final[dict[Errno, Failure]] = {
     Errno.ENETDOWN: "unreachable",
     Errno.EINVAL: "unreachable",  # a blackhole route (net/ipv4/fib_semantics.c fib_props)
     Errno.EPERM: "unreachable",
+    Errno.EACCES: "unreachable",  # administratively prohibited (ICMPv6)
+    Errno.EPROTO: "unreachable",  # parameter problem (ICMPv6)
     # The client's own trouble: no port left, for example.
     Errno.EADDRNOTAVAIL: "aborted",
     Errno.EADDRINUSE: "aborted",

@@ -11,7 +11,7 @@ function of these. That is our flow table (compare nf_flow_table).
 
 Entries expire lazily: a lookup ignores a dead entry, and a sweep, whose cost is spread over the inserts, removes the
 rest. UDP entries live 30 s, those that have been answered and still talk after 2 s live 120 s; for TCP see
-`conntrack_tcp.py`.
+`conntrack_tcp.py`, for SCTP `conntrack_sctp.py`.
 
 Not modelled: the resolution of clashes between UDP twins (nf_ct_resolve_clash), early drop of entries that are not
 ASSURED from a full table, helpers and expectations.
@@ -20,6 +20,7 @@ ASSURED from a full table, helpers and expectations.
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
+from netsim.kernel.conntrack_sctp import TIMEOUTS_NS, Fit, SctpState, Track
 from netsim.kernel.conntrack_tcp import (
     IGNORE,
     INVALID,
@@ -30,7 +31,9 @@ from netsim.kernel.conntrack_tcp import (
     timeouts,
 )
 from netsim.kernel.sysctl import S, Sysctl
-from netsim.wire.packet import ICMP, ICMPV6, RST, TCP, UDP, Flow, Packet
+from netsim.wire import parse
+from netsim.wire.packet import ICMP, ICMPV6, RST, SCTP, TCP, UDP, Flow, Packet
+from netsim.wire.sctp import SctpPacket
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device
@@ -138,6 +141,11 @@ class Entry:
         self.foreseen: Path | None = None  # the original direction's path, from the first answer on
         self.assured = False
 
+    @property
+    def state_name(self) -> str:
+        """The state as conntrack(8) prints it; "" for protocols without."""
+        return TcpState(self.state).name if self.proto == TCP else ""
+
     def translate(self, reply: Flow, manip: int) -> None:
         """NAT: the answers will come as `reply`; `manip` says which side of the original direction changes."""
         self.nat |= manip
@@ -153,6 +161,28 @@ class Entry:
     def text(self, now: int) -> str:
         """One line of `conntrack -L`."""
         return _render(self, now)
+
+
+class SctpEntry(Entry):
+    """A tracked SCTP association."""
+
+    __slots__ = ("track",)
+
+    def __init__(self, flow: Flow, now: int) -> None:
+        super().__init__(flow, now)
+        self.track = Track()
+
+    @property
+    def state_name(self) -> str:
+        """The state as conntrack(8) prints it."""
+        return SctpState(self.track.state).name
+
+    def followed(self, fit: Fit, now: int) -> bool:
+        """A packet was `fit` for it; False: it is INVALID."""
+        if fit is Fit.ACCEPT:
+            self.expires_ns = now + TIMEOUTS_NS[self.track.state]
+            self.assured = self.assured or self.track.state == SctpState.ESTABLISHED
+        return fit is not Fit.INVALID
 
 
 class Conntrack:
@@ -191,6 +221,10 @@ class Conntrack:
     def begin(self, packet: Packet, now: int) -> Half | None:
         """A new, unconfirmed entry for a packet that belongs to none; None if the packet is INVALID."""
         flow = packet.flow
+        if flow.proto == SCTP:
+            association = SctpEntry(flow, now)
+            fit = association.track.begin(_association(packet))
+            return association.original if association.followed(fit, now) else None
         entry = Entry(flow, now)
         if flow.proto == TCP:
             state = TRANSITIONS[ORIGINAL][KIND[_flags(packet) & 63]][TcpState.NONE]
@@ -205,10 +239,14 @@ class Conntrack:
     def update(self, half: Half, packet: Packet, now: int) -> bool:
         """Note a packet of a known flow. False: it is INVALID for the entry's state."""
         entry = half.entry
-        if entry.proto != TCP:
+        if entry.proto == TCP:
+            if not self._update_tcp(half, packet, now):
+                return False
+        elif isinstance(entry, SctpEntry):
+            if not entry.followed(entry.track.follow(half.direction, _association(packet)), now):
+                return False
+        else:
             entry.expires_ns = now + self._timeout(entry, now)
-        elif not self._update_tcp(half, packet, now):
-            return False
         if half.direction == REPLY:
             entry.seen_reply = (
                 True  # last: what the first answer does, it does to an entry that has seen none
@@ -315,6 +353,11 @@ class Conntrack:
     def render(self, now: int) -> str:
         """The text of `conntrack -L`."""
         return "".join(f"{entry.text(now)}\n" for entry in self.entries(now))
+
+
+def _association(packet: Packet) -> SctpPacket | None:
+    body = parse.transport(packet)
+    return body if isinstance(body, SctpPacket) else None
 
 
 def _flags(packet: Packet) -> int:

@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from netsim.kernel.conntrack_tcp import TcpState
 from netsim.wire.addr import ip_text
 from netsim.wire.packet import ICMP, ICMPV6, PROTOCOL_NAMES, SCTP, TCP, UDP, Flow
 
@@ -15,8 +14,8 @@ def render(entry: "Entry", now: int) -> str:
     name = PROTOCOL_NAMES.get(entry.proto, "unknown")
     seconds = max(0, (entry.expires_ns - now) // 1_000_000_000)
     words = [f"{name:<8} {entry.proto} {seconds}"]
-    if entry.proto == TCP:
-        words.append(TcpState(entry.state).name)
+    if entry.state_name:
+        words.append(entry.state_name)
     words.append(_tuple_text(entry.original.flow))
     if not entry.seen_reply:
         words.append("[UNREPLIED]")

@@ -67,6 +67,8 @@ class DropReason(Enum):
     NEIGH_QUEUE_FULL = "too many packets wait for the neighbour"
     NO_SOCKET = "no socket"
     TCP_ABORTED = "TCP: not acceptable for the connection"
+    SCTP_TAG = "SCTP: wrong verification tag"
+    SCTP_COOKIE = "SCTP: bad or stale cookie"
     TCP_LISTEN_OVERFLOW = "TCP: accept queue full"
     ICMP_UNMATCHED = "ICMP message that concerns nobody here"
     CHECKSUM = "corrupted on the link"

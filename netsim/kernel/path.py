@@ -26,12 +26,13 @@ from netsim.kernel.routing import Route, RouteKind
 from netsim.kernel.rule_engine import counting, foreseen
 from netsim.wire import ndp, parse
 from netsim.wire.addr import BROADCAST_MAC
-from netsim.wire.packet import ICMP, ICMPV6, NO_MACS, TCP, UDP, ArpMessage, Packet, RawBody
+from netsim.wire.packet import ICMP, ICMPV6, NO_MACS, SCTP, TCP, UDP, ArpMessage, Packet, RawBody
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
 
 _FRAME_HEADER = 14
+_FORESEEN = (TCP, UDP)
 _BEGUN = (0, int(TcpState.SYN_SENT))  # UDP, or a connection that begins with its SYN
 
 
@@ -238,6 +239,8 @@ def _remember(t: Traversal, device: "Device", cost_ns: int) -> None:
 
 def keep(t: Traversal, path: Path, cost_ns: int) -> None:
     """Established: netfilter will say the same of the next packet, so keep the answer."""
+    if t.packet.flow.proto == SCTP:
+        return  # every packet may change the entry
     half, engines = t.ct, t.ns.engines
     if half.path is not None:
         half.path.settle()
@@ -259,8 +262,8 @@ def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
     the way back is known, then so are the paths of the answers and (once there was one) of the packets after this."""
     ns, half = t.ns, t.ct
     entry = half.entry
-    if entry.state not in _BEGUN:
-        return  # picked up in the middle
+    if entry.state not in _BEGUN or entry.proto not in _FORESEEN:
+        return  # picked up in the middle, or of a protocol whose first packets have nothing to tell them by
     client, server = entry.original.flow.src, entry.reply.flow.src
     back = ns.next_hops.get(client)
     if entry.reply.path is not None or back is None or back.device is not t.in_device:
@@ -300,14 +303,14 @@ def deliver(t: Traversal) -> None:
     if ns.journeys:
         ns.tell(packet, now, "deliver", repr(packet.body))
     protocol = packet.flow.proto
-    if type(packet.body) is RawBody and protocol in (TCP, UDP, ICMP, ICMPV6):
+    if type(packet.body) is RawBody and protocol in (TCP, UDP, ICMP, ICMPV6, SCTP):
         # A user's own packet: understand it now, or drop it as Linux does.
         understood = parse.transport(packet)
         if understood is None:
             ns.drop(packet, Hook.INPUT, DropReason.IP_MALFORMED, now, t.in_device)
             return
         packet.body = understood
-    if protocol in (TCP, UDP):
+    if protocol in (TCP, UDP, SCTP):
         reason: DropReason | Stolen | None = ns.sockets.deliver(packet, now)
     elif protocol in (ICMP, ICMPV6):
         reason = icmp.deliver(ns, packet, now)

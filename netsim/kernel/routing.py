@@ -70,7 +70,9 @@ class Route:
         words.append(_destination_text(self.prefix))
         if self.gateway is not None:
             words += ["via", ip_text(self.gateway)]
-        words += ["dev", self.device.name if self.device is not None else "lo", "proto", self.protocol]
+        words += ["dev", self.device.name if self.device is not None else "lo"]
+        if self.protocol != "boot":
+            words += ["proto", self.protocol]
         if self.source is not None:
             words += ["src", ip_text(self.source)]
         metric = _METRIC_KERNEL if self.protocol == "kernel" else _METRIC_USER

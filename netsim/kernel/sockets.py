@@ -8,11 +8,13 @@ Initial sequence numbers follow RFC 6528: a clock that ticks every 64 ns (net/co
 namespace and the peer's or own ephemeral port, so that a port used again always starts higher.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from netsim.kernel import icmp, tcp_open
 from netsim.kernel.errno import Errno
 from netsim.kernel.hooks import DropReason, Stolen
+from netsim.kernel.sctp_sockets import SctpSockets
 from netsim.kernel.tcp import TcpConnection
 from netsim.kernel.tcp_handler import ORPHAN, TcpHandler
 from netsim.kernel.tcp_listen import OnAccept, TcpListener
@@ -21,7 +23,7 @@ from netsim.kernel.tcp_state import CLOSED, CONNECTING
 from netsim.kernel.tcp_timewait import TimeWait, TimeWaits
 from netsim.kernel.udp import IcmpSocket, OnDatagram, OnEcho, UdpSocket
 from netsim.wire.addr import Address
-from netsim.wire.packet import ACK, FIN, ICMP, ICMPV6, RST, SYN, TCP, UDP, Flow, Packet, TcpSegment
+from netsim.wire.packet import ACK, FIN, ICMP, ICMPV6, RST, SCTP, SYN, TCP, UDP, Flow, Packet, TcpSegment
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
@@ -86,6 +88,7 @@ class Sockets:
         "_udp",
         "by_key",
         "ns",
+        "sctp",
         "time_waits",
     )
 
@@ -100,6 +103,7 @@ class Sockets:
         self._secret = ns.random.getrandbits(32)
         self._generation = 0
         self._routes: dict[Address, Route] = {}
+        self.sctp = SctpSockets(self)
 
     # ------------------------------------------------------------------ system calls
     def listen(
@@ -202,6 +206,8 @@ class Sockets:
             return self._to_listener(packet, now)
         if flow.proto == UDP:
             return self._deliver_udp(packet, now)
+        if flow.proto == SCTP:
+            return self.sctp.deliver(packet, now)
         return self._deliver_echo(packet, now)
 
     def _to_listener(self, packet: Packet, now: int, iss: int | None = None) -> DropReason | None:
@@ -249,6 +255,8 @@ class Sockets:
             sock = self._udp.get((flow.src, flow.sport)) or self._udp.get((None, flow.sport))
             if sock is not None:
                 sock.icmp_error(errno, flow, now)
+        elif flow.proto == SCTP:
+            self.sctp.icmp_error(flow, errno)
         elif flow.proto in (ICMP, ICMPV6) and flow.sport in self._icmp:
             echo = self._icmp[flow.sport]
             echo.on_echo(echo, None, errno, now)
@@ -273,6 +281,7 @@ class Sockets:
             sock.close()
         for echo in [entry for entry in self._icmp.values() if entry.owner is owner]:
             echo.close()
+        self.sctp.close_all(owner, now)
         for conn in self.connections():
             if conn.owner is owner:
                 conn.handler = ORPHAN
@@ -288,6 +297,7 @@ class Sockets:
         self._listeners.clear()
         self._udp.clear()
         self._icmp.clear()
+        self.sctp.destroy()
         self.time_waits.clear()
 
     # ------------------------------------------------------------------ book-keeping
@@ -333,6 +343,10 @@ class Sockets:
             mss = min(self.ns.mtu_for(dst), 65535) - (40 if len(dst) == 4 else 60)
             found = self._routes[dst] = Route(self.ns.source_for(dst), mss)
         return found
+
+    def free_port(self, is_free: Callable[[int], bool]) -> int:
+        """An ephemeral port for a socket of another protocol; 0 if there is none."""
+        return self._ports.unbound(is_free)
 
     def initial_sequence(self, port: int, now: int) -> int:
         """RFC 6528; `port` is the one of the two that is ephemeral."""

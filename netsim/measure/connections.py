@@ -74,10 +74,11 @@ def with_periods(
             periods = [_observed(connections, replication)]
         if policy == "Local":
             periods = [_on_node(p, node, node_of) for p in periods]
-        own, own_stray = _assign(part, periods)
-        period[rows] = own + len(sets)
-        stray[rows] = own_stray
-        sets += [p.addresses for p in periods]
+        for chosen, fitting in _by_family(part, periods):
+            own, own_stray = _assign(part.iloc[chosen], fitting)
+            period[rows[chosen]] = own + len(sets)
+            stray[rows[chosen]] = own_stray
+            sets += [p.addresses for p in fitting]
     return connections.assign(period=period, stray=stray), sets
 
 
@@ -92,6 +93,26 @@ def _by_node(connections: pd.DataFrame) -> Iterator[tuple[int, str, str, NDArray
 
 def _on_node(period: Period, node: str, node_of: Mapping[str, str]) -> Period:
     return Period(period.start_ns, tuple(a for a in period.addresses if node_of.get(a) == node))
+
+
+def _by_family(part: pd.DataFrame, periods: list[Period]) -> Iterator[tuple[NDArray[np.int64], list[Period]]]:
+    """Rows of connections and the endpoints they could be given to: those of their own family, where a Service has
+    both. A connection of which no endpoint is known goes with the majority."""
+    rows = np.arange(len(part), dtype=np.int64)
+    if len({":" in address for period in periods for address in period.addresses}) < 2:
+        yield rows, periods
+        return
+    six = part["backend"].str.contains(":", regex=False).to_numpy(dtype=bool)
+    unknown = (part["backend"] == "").to_numpy(dtype=bool)
+    mostly = 2 * int(six.sum()) > int((~unknown).sum())
+    six = np.where(unknown, mostly, six)
+    for family in (False, True):
+        chosen = rows[six == family]
+        if len(chosen):
+            yield (
+                chosen,
+                [Period(p.start_ns, tuple(a for a in p.addresses if (":" in a) == family)) for p in periods],
+            )
 
 
 def _observed(connections: pd.DataFrame, replication: int) -> Period:

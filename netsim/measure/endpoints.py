@@ -121,5 +121,6 @@ def pods_by_address(events: Sequence[Event]) -> Mapping[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     for event in events:
         if event.reason in {"PodStatusWritten", "PodReady"} and event.detail.get("pod_ip"):
-            found[event.detail["pod_ip"]] = (f"{event.namespace}/{event.name}", event.node)
+            owner = (f"{event.namespace}/{event.name}", event.node)
+            found |= dict.fromkeys(event.listed("pod_ip"), owner)
     return found

@@ -17,13 +17,16 @@ from netsim.measure.frames import REQUEST_TYPES, typed
 
 LOAD: Final = "ingress"
 
+# What a row holds where nothing is known, by the column's type.
+_EMPTY: Final[Mapping[str, Any]] = {"str": "", "int64": 0, "Int64": None, "bool": False}
+_NOTHING: Final[Mapping[str, Any]] = {name: _EMPTY[kind] for name, kind in REQUEST_TYPES.items()}
 _OUTCOMES: Final = {499: "aborted", 504: "timeout"}
 
 
 def proxied_frame(recordings: Iterable[Recording], run: str = "") -> pd.DataFrame:
     """One row per endpoint that a controller asked, in order of replication and completion; the last row of a request
     is the endpoint that answered it."""
-    rows: list[tuple[Any, ...]] = []
+    rows: list[dict[str, Any]] = []
     for recording in recordings:
         pods = _pods(recording)
         choices = 0
@@ -32,11 +35,14 @@ def proxied_frame(recordings: Iterable[Recording], run: str = "") -> pd.DataFram
                 choices += 1
                 pod, node = pods.get(address_of(attempt.endpoint), ("", ""))
                 outcome = "ok" if attempt.status < 400 else _OUTCOMES.get(attempt.status, "http-error")
-                rows.append((
-                    run, recording.replication, record.started_ns - recording.epoch_ns, record.controller,
-                    record.worker, LOAD, choices, number, record.service, record.host, attempt.endpoint, pod, node,
-                    outcome, attempt.status, record.ended_ns - record.started_ns, None, None, 1, attempt.reused, "",
-                ))  # fmt: skip
+                rows.append({
+                    **_NOTHING, "run": run, "replication": recording.replication,
+                    "t_ns": record.started_ns - recording.epoch_ns, "client": record.controller,
+                    "client_node": record.worker, "load": LOAD, "connection": choices, "request": number,
+                    "service": record.service, "host": record.host, "endpoint": attempt.endpoint, "pod": pod,
+                    "node": node, "outcome": outcome, "status": attempt.status,
+                    "latency_ns": record.ended_ns - record.started_ns, "attempts": 1, "reused": attempt.reused,
+                })  # fmt: skip
     return typed(rows, REQUEST_TYPES)
 
 

@@ -109,6 +109,9 @@ def _transport_template(proto: int, options_length: int) -> ScapyPacket:
     if proto == ICMPV6:
         echo: ScapyPacket = _inet6().ICMPv6EchoRequest(type=0, code=0, id=0, seq=0)
         return echo
+    if proto == SCTP:
+        header: ScapyPacket = _module("sctp").SCTP(sport=0, dport=0, tag=0, chksum=0)
+        return header
     raise ValueError(f"there is no template for IP protocol {proto}; such a packet is a RawBody")
 
 

@@ -19,6 +19,7 @@ from netsim.wire.packet import (
     VxlanFrame,
     tcp_flags_text,
 )
+from netsim.wire.sctp import SctpPacket, chunk_text
 
 _ICMP_NAMES = {
     (0, 0): "ICMP echo reply",
@@ -56,6 +57,8 @@ def describe(flow: Flow, body: Body) -> str:
     if isinstance(body, VxlanFrame):
         inner = body.inner
         return f"VXLAN, vni {body.vni}: {inner.flow} {describe(inner.flow, inner.body)}"
+    if isinstance(body, SctpPacket):
+        return " ".join(map(chunk_text, body.chunks))
     assert isinstance(body, RawBody)
     return f"IP protocol {flow.proto}, length {body.length}"
 

@@ -10,6 +10,7 @@ Sizes are those of the Ethernet frame without preamble and check sequence.
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from netsim.wire.addr import ip_text
+from netsim.wire.sctp import SctpPacket
 
 if TYPE_CHECKING:
     from scapy.packet import Packet as ScapyPacket
@@ -184,7 +185,7 @@ class VxlanFrame:
         return f"VxlanFrame(vni={self.vni} {self.inner.flow})"
 
 
-Body = TcpSegment | UdpDatagram | IcmpMessage | ArpMessage | RawBody | VxlanFrame
+Body = TcpSegment | UdpDatagram | IcmpMessage | ArpMessage | SctpPacket | RawBody | VxlanFrame
 
 NO_MACS: Final = b"\0" * 12
 

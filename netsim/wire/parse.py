@@ -11,11 +11,12 @@ without a list of exceptions.
 
 from typing import Final
 
-from netsim.wire.checksum import ONES, ones_sum
+from netsim.wire.checksum import ONES, crc32c, ones_sum
 from netsim.wire.packet import (
     ICMP,
     ICMPV6,
     NO_MACS,
+    SCTP,
     TCP,
     UDP,
     Body,
@@ -35,6 +36,7 @@ from netsim.wire.rewrite import (
     read_flow,
     rewritten,
 )
+from netsim.wire.sctp import HEADER_LENGTH, SctpPacket, read_chunks
 
 # Errors quote a packet: destination unreachable, source quench, redirect, time exceeded, parameter problem
 # (RFC 792); destination unreachable, packet too big, time exceeded, parameter problem (RFC 4443).
@@ -86,7 +88,7 @@ def trimmed(data: bytes) -> bytes:
 def transport(packet: Packet) -> Body | None:
     """The layer 4 body of a packet as its receiver sees it.
 
-    A modelled packet's own body; for a RawBody what its bytes say: TcpSegment, UdpDatagram or IcmpMessage.
+    A modelled packet's own body; for a RawBody what its bytes say: TcpSegment, UdpDatagram, IcmpMessage or SctpPacket.
     The RawBody itself if it is of another protocol. None if Linux would drop it silently: a wrong checksum, a
     malformed header, or a fragment (reassembly is not modelled).
     """
@@ -97,6 +99,8 @@ def transport(packet: Packet) -> Body | None:
     where, family = layout(data), len(packet.flow.src)
     if where.fragment or not _header_intact(data):
         return None
+    if where.proto == SCTP:
+        return _sctp(data[where.l4 :])
     if where.proto not in (TCP, UDP, ICMP if family == 4 else ICMPV6):
         return body
     return _transport_body(data, where, family) if _transport_intact(data, where, family) else None
@@ -121,7 +125,9 @@ def _transport_intact(data: bytes, where: Layout, family: int) -> bool:
     return total > 0 and total % ONES == 0
 
 
-def _transport_body(data: bytes, where: Layout, family: int) -> TcpSegment | UdpDatagram | IcmpMessage | None:
+def _transport_body(
+    data: bytes, where: Layout, family: int
+) -> TcpSegment | UdpDatagram | IcmpMessage | SctpPacket | None:
     """What the bytes from layer 4 on say, if they make sense and are a protocol of this family."""
     if where.fragment or not where.first:
         return None
@@ -132,7 +138,7 @@ def _transport_body(data: bytes, where: Layout, family: int) -> TcpSegment | Udp
         return _udp(segment)
     if where.proto == (ICMP if family == 4 else ICMPV6):
         return _icmp(segment, family)
-    return None
+    return _sctp(segment) if where.proto == SCTP else None
 
 
 def _tcp(segment: bytes) -> TcpSegment | None:
@@ -154,6 +160,17 @@ def _tcp(segment: bytes) -> TcpSegment | None:
 def _udp(segment: bytes) -> UdpDatagram | None:
     length = int.from_bytes(segment[4:6])
     return UdpDatagram(segment[8:length]) if 8 <= length <= len(segment) else None
+
+
+def _sctp(segment: bytes) -> SctpPacket | None:
+    """An SCTP packet whose CRC is right and whose chunks are whole."""
+    if len(segment) < HEADER_LENGTH:
+        return None
+    zeroed = segment[:8] + bytes(4) + segment[HEADER_LENGTH:]
+    chunks = read_chunks(segment[HEADER_LENGTH:])
+    if crc32c(zeroed) != int.from_bytes(segment[8:12], "little") or chunks is None:
+        return None
+    return SctpPacket(int.from_bytes(segment[4:8]), *chunks)
 
 
 def _icmp(segment: bytes, family: int) -> IcmpMessage | None:

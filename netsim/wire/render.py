@@ -20,12 +20,13 @@ from struct import Struct
 from struct import error as StructError
 from typing import Any, Final, NamedTuple
 
-from netsim.wire.checksum import ONES, checksum, ones_sum
+from netsim.wire.checksum import ONES, checksum, crc32c, ones_sum
 from netsim.wire.packet import (
     ARP,
     ETHERNET_HEADER,
     ICMP,
     ICMPV6,
+    SCTP,
     TCP,
     UDP,
     ArpMessage,
@@ -37,6 +38,7 @@ from netsim.wire.packet import (
     VxlanFrame,
 )
 from netsim.wire.rewrite import ECHO_TYPES, rewritten
+from netsim.wire.sctp import SctpPacket
 
 _TOS_LENGTH: Final = Struct("!BH")  # at 15: type of service, total length
 _SUM_ADDRESSES: Final = Struct("!H4s4s")  # at 24: header checksum, source, destination
@@ -58,15 +60,16 @@ class Template(NamedTuple):
     l4_sum: int
 
 
-# Where the checksum lies in each layer 4 header.
+# Where the checksum lies in each layer 4 header. SCTP has a CRC instead, which is not patched.
 _CHECKSUM_AT: Final = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
+_SCTP: Final = Struct("!HHI")  # ports, verification tag; the CRC follows, least significant byte first
 
 
 @lru_cache(maxsize=64)
 def template(address_length: int, proto: int, options_length: int = 0) -> Template:
     """The template of a packet kind. Raises ValueError for TCP options that no header can hold.
 
-    At most 2 x 11 TCP kinds and 5 others exist, so nothing is ever evicted.
+    At most 2 x 11 TCP kinds and 7 others exist, so nothing is ever evicted.
     """
     from netsim.wire.codec import build_template
 
@@ -74,12 +77,13 @@ def template(address_length: int, proto: int, options_length: int = 0) -> Templa
     if proto == ARP:
         return Template(frame, ETHERNET_HEADER, 0, 0, 0)
     l4, length_at = (34, 16) if address_length == 4 else (54, 18)
+    checksum_at = _CHECKSUM_AT.get(proto)
     return Template(
         frame,
         l4,
         _word(frame, length_at),
         _word(frame, 24) ^ ONES if address_length == 4 else 0,
-        _word(frame, l4 + _CHECKSUM_AT[proto]) ^ ONES,
+        _word(frame, l4 + checksum_at) ^ ONES if checksum_at is not None else 0,
     )
 
 
@@ -176,6 +180,17 @@ def _arp(packet: Packet, body: ArpMessage) -> bytes:
     return bytes(frame)
 
 
+def _sctp(packet: Packet, body: SctpPacket) -> bytes:
+    flow, payload = packet.flow, body.chunk_bytes()
+    kind = template(len(flow.src), SCTP)
+    addresses = int.from_bytes(flow.src) + int.from_bytes(flow.dst)
+    frame = _network(packet, kind, addresses, len(payload))
+    _SCTP.pack_into(frame, kind.l4, flow.sport, flow.dport, body.tag)
+    crc = crc32c(frame[kind.l4 :] + payload)
+    frame[kind.l4 + 8 : kind.l4 + 12] = crc.to_bytes(4, "little")
+    return bytes(frame + payload)
+
+
 def _raw(packet: Packet, body: RawBody) -> bytes:
     ether_type = b"\x86\xdd" if len(packet.flow.src) == 16 else b"\x08\x00"
     return packet.macs + ether_type + rewritten(body.packet, packet.flow, packet.ttl, packet.tos)
@@ -205,6 +220,7 @@ _RENDERERS: Final[dict[type, Callable[[Packet, Any], bytes]]] = {
     UdpDatagram: _udp,
     IcmpMessage: _icmp,
     ArpMessage: _arp,
+    SctpPacket: _sctp,
     RawBody: _raw,
     VxlanFrame: _vxlan,
 }

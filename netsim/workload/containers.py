@@ -7,6 +7,7 @@ image .../coredns                     CoreDNS (`netsim.cluster.dns.coredns`)
 image .../ingress-nginx/controller    an ingress controller (`netsim.workload.ingress`)
 image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: 80 if it names none)
 any with UDP ports only               a server that sends back every datagram
+any with SCTP ports only              a server that sends every message back (`sctp.SctpEcho`)
 annotated netsim/app: echo            a server that sends back what it gets, on all its TCP and UDP ports
 anything else (busybox, curl...)      a process that waits, so that commands and clients can run in the pod
 ====================================  ========================================================================
@@ -29,6 +30,7 @@ from netsim.wire.addr import Prefix, ip
 from netsim.workload.echo import EchoServer, EchoSpec
 from netsim.workload.http_server import HttpServer, ServerSpec
 from netsim.workload.ingress.controllers import IngressControllers, is_controller
+from netsim.workload.sctp import SctpEcho
 
 if TYPE_CHECKING:
     from netsim.engine import Engine
@@ -162,7 +164,7 @@ class Containers:
     by_address: dict[bytes, tuple[str, str]] = field(default_factory=dict)
     by_socket: dict[tuple[bytes, int], tuple[str, str]] = field(default_factory=dict)  # with hostNetwork
 
-    def create_sandbox(self, node: str, pod: Pod, address: str) -> Host:
+    def create_sandbox(self, node: str, pod: Pod, address: str, *more: str) -> Host:
         """A sandbox whose name is `namespace/name` of the pod; with hostNetwork a place on the node."""
         name = "/".join(pod.key)
         if name in self.hosts:  # the sandbox of a pod of the same name is still being torn down
@@ -172,8 +174,8 @@ class Containers:
             for port in host_ports(pod):
                 self.by_socket[host.address, port.container_port] = (name, node)
         else:
-            host = self.fabric.add_pod(node, name, ip(address))
-            self.by_address[host.address] = (name, node)
+            host = self.fabric.add_pod(node, name, ip(address), tuple(map(ip, more)))
+            self.by_address |= dict.fromkeys(host.addresses, (name, node))
             self._map_ports(host, host_ports(pod))
         self.hosts[name] = host
         self.apps[name] = {}
@@ -227,7 +229,10 @@ class Containers:
         if (udp and not ports) or pod.metadata.annotations.get(APP) == "echo":
             spec = self.server_spec(pod, image, ports)
             return EchoServer(host, EchoSpec(ports, udp, spec.service_ns))
-        return HttpServer(host, self.server_spec(pod, image, ports)) if ports else WaitingApp(host)
+        if ports:
+            return HttpServer(host, self.server_spec(pod, image, ports))
+        sctp = tuple(port.containerPort for port in container.ports if port.protocol == "SCTP")
+        return SctpEcho(host, sctp) if sctp else WaitingApp(host)
 
     def server_spec(self, pod: Pod, image: str, ports: tuple[int, ...]) -> ServerSpec:
         """How a pod's server behaves: defaults, then annotations, then the experiment's rules."""

@@ -242,7 +242,7 @@ class FaultInjector:
         links: Sequence[str] = (),
     ) -> None:
         now = self._engine.now
-        addresses = tuple(pod.status.podIP for pod in pods if pod.status.podIP)
+        addresses = tuple(entry.ip for pod in pods for entry in pod.status.podIPs)
         record = FaultInjected(
             now,
             name,

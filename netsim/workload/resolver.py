@@ -27,6 +27,7 @@ from netsim.wire.addr import Address, ip
 from netsim.wire.dns import DNS_PORT, Bounded
 from netsim.wire.dns_codec import DnsCodec
 from netsim.wire.packet import Flow
+from netsim.workload.address_order import in_order
 from netsim.workload.resolver_exchange import Memory
 from netsim.workload.resolver_lookup import FAMILIES, STYLES, Lookup, LookupResult
 from netsim.workload.resolver_search import Settings, settings
@@ -34,6 +35,8 @@ from netsim.workload.resolver_search import Settings, settings
 Done = Callable[[LookupResult, int], None]
 
 _MOST_CACHED: Final = 10_000
+_LOOPBACKS: Final = {4: ip("127.0.0.1"), 16: ip("::1")}
+_LENGTHS: Final = {"any": (4, 16), "ipv4": (4,), "ipv6": (16,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ class Resolver:
         self.style = STYLES[style]
         self._policy = CACHES[cache]
         self._cache: Bounded[tuple[str, str], tuple[int, LookupResult]] = Bounded(_MOST_CACHED)
-        self._files = {"localhost": (ip("127.0.0.1"),), host.hostname: (host.address,), **(hosts or {})}
+        self._files = {**_own_names(host), **(hosts or {})}
         self._active: dict[HostLookup, None] = {}
 
     def lookup(self, name: str, done: Done, family: str = "any") -> None:
@@ -117,10 +120,18 @@ class Resolver:
         cached = self._cache.get((name, family)) if self._policy else None
         if cached is not None and (cached[0] > now or cached[0] < 0):
             return cached[1]
-        addresses = self._files.get(name) or self.host.etc_hosts.get(name) or _literal(name)
+        known = self._files.get(name) or self.host.etc_hosts.get(name)
+        addresses = _literal(name) if known is None else _of_family(known, family)
         if addresses is None:
             return None
-        return LookupResult(name, addresses, name)
+        return self.sorted(LookupResult(name, addresses, name))
+
+    def sorted(self, result: LookupResult) -> LookupResult:
+        """The result as the application gets it: with the addresses in the order in which it tries them."""
+        addresses = result.addresses
+        if self.style.order is None or all(len(address) == 4 for address in addresses):
+            return result
+        return replace(result, addresses=in_order(addresses, self.host.ns.source_for, self.style.order))
 
     def remember(self, result: LookupResult, family: str, now: int) -> None:
         """Put a result into the application's cache, if it has one."""
@@ -249,8 +260,21 @@ class HostLookup(Lookup):
         now = self.now
         self.hang_up()
         self._resolver.ended(self)
+        result = self._resolver.sorted(result)
         self._resolver.remember(result, self._family, now)
         self._done(result, now)
+
+
+def _own_names(host: Host) -> dict[str, tuple[Address, ...]]:
+    """/etc/hosts as the kubelet writes it: localhost and the host's own name, in the families that it has."""
+    families = {len(address) for address in host.addresses}
+    loopbacks = tuple(_LOOPBACKS[family] for family in (4, 16) if family in families)
+    return {"localhost": loopbacks, host.hostname: host.addresses}
+
+
+def _of_family(addresses: tuple[Address, ...], family: str) -> tuple[Address, ...]:
+    lengths = _LENGTHS[family]
+    return tuple(address for address in addresses if len(address) in lengths)
 
 
 def _literal(name: str) -> tuple[Address, ...] | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from netsim.wire.dns import AAAA, A, Answer
+from netsim.workload.address_order import GLIBC, MUSL, Row
 from netsim.workload.resolver_exchange import (
     BindExchange,
     Exchange,
@@ -25,19 +26,22 @@ FAMILIES: Final[dict[str, tuple[int, ...]]] = {"any": (A, AAAA), "ipv4": (A,), "
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """A resolver: how it searches, how it asks, whether it asks for AAAA only for a name that has an A record, and
-    whether it has a socket for each server or one for all."""
+    """A resolver: how it searches, how it asks, whether it asks for AAAA only for a name that has an A record, whether
+    it has a socket for each server or one for all, and by which table it sorts addresses (None: not at all)."""
 
     search: Callable[[str, Settings], Search]
     exchange: type[Exchange]
     aaaa_afterwards: bool = False
     socket_per_server: bool = True
+    order: tuple[Row, ...] | None = None
 
 
 STYLES: Final[dict[str, Style]] = {
-    "glibc": Style(glibc_search, GlibcExchange),
-    "musl": Style(until_found, MuslExchange, socket_per_server=False),  # as observed: 1.2.3, which has no TCP
-    "musl-1.2.4": Style(until_found, NewMuslExchange, socket_per_server=False),
+    "glibc": Style(glibc_search, GlibcExchange, order=GLIBC),
+    "musl": Style(
+        until_found, MuslExchange, socket_per_server=False, order=MUSL
+    ),  # as observed: 1.2.3, without TCP
+    "musl-1.2.4": Style(until_found, NewMuslExchange, socket_per_server=False, order=MUSL),
     "nslookup": Style(until_found, BindExchange, aaaa_afterwards=True),
     "bind": Style(until_found, BindExchange),  # dig: one record type
 }

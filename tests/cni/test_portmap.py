@@ -172,7 +172,7 @@ def test_sctp() -> None:
     init = (
         IP(src="203.0.113.10", dst="172.18.0.2", id=0, flags="DF")
         / SCTP(sport=9, dport=3868)
-        / SCTPChunkInit()
+        / SCTPChunkInit(init_tag=7)
     )
     mapped.lab.send(mapped.host("laptop"), from_scapy(init))
     mapped.lab.run(S)

@@ -8,6 +8,7 @@ from netsim.kernel.conntrack_tcp import TcpState
 from netsim.kernel.hooks import DropReason
 from netsim.kernel.sysctl import S, Sysctl
 from netsim.wire.packet import SCTP, Packet, RawBody
+from netsim.wire.sctp import INIT, Init, SctpPacket, init_chunk
 
 CLIENT, SERVER = "10.1.0.5", "10.2.0.5"
 
@@ -258,7 +259,8 @@ def test_text_of_every_kind() -> None:
     conntrack.update(entry.original, tcp("10.244.1.6", 40001, "10.244.2.7", 8080, "."), S)
     confirmed(conntrack, udp("10.244.1.5", 5353, "10.96.0.10", 53))
     confirmed(conntrack, ping("10.244.1.5", "10.244.2.7", identifier=77))
-    confirmed(conntrack, Packet(flow("10.1.0.1", 1, "10.1.0.2", 2, SCTP), RawBody(b"\x45" + bytes(27))))
+    init = SctpPacket(0, init_chunk(INIT, Init(7, 1000, 1)))
+    confirmed(conntrack, Packet(flow("10.1.0.1", 1, "10.1.0.2", 2, SCTP), init))
     confirmed(conntrack, Packet(flow("10.1.0.1", 0, "10.1.0.2", 0, 47), RawBody(b"\x45" + bytes(27))))
     assert conntrack.render(S) == (
         "tcp      6 119 SYN_SENT src=10.244.1.5 dst=10.96.0.10 sport=40000 dport=80 [UNREPLIED] "
@@ -269,7 +271,7 @@ def test_text_of_every_kind() -> None:
         "src=10.96.0.10 dst=10.244.1.5 sport=53 dport=5353 mark=0 use=1\n"
         "icmp     1 29 src=10.244.1.5 dst=10.244.2.7 type=8 code=0 id=77 [UNREPLIED] "
         "src=10.244.2.7 dst=10.244.1.5 type=0 code=0 id=77 mark=0 use=1\n"
-        "sctp     132 599 src=10.1.0.1 dst=10.1.0.2 sport=1 dport=2 [UNREPLIED] "
+        "sctp     132 9 CLOSED src=10.1.0.1 dst=10.1.0.2 sport=1 dport=2 [UNREPLIED] "
         "src=10.1.0.2 dst=10.1.0.1 sport=2 dport=1 mark=0 use=1\n"
         "unknown  47 599 src=10.1.0.1 dst=10.1.0.2 [UNREPLIED] src=10.1.0.2 dst=10.1.0.1 mark=0 use=1\n"
     )

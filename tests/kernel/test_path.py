@@ -211,8 +211,8 @@ def test_a_device_without_a_cable_sends_nothing() -> None:
 
 def test_a_protocol_that_nobody_speaks() -> None:
     bench = Bench()
-    raw = ScapyIP(src=CLIENT, dst=NODE_LEFT, proto=132) / (b"\0\1\0\2" + bytes(20))
-    bench.left.arrive(Packet(flow(CLIENT, 1, NODE_LEFT, 2, 132), RawBody(bytes(raw))))
+    raw = ScapyIP(src=CLIENT, dst=NODE_LEFT, proto=253) / (b"\0\1\0\2" + bytes(20))
+    bench.left.arrive(Packet(flow(CLIENT, 0, NODE_LEFT, 0, 253), RawBody(bytes(raw))))
     bench.ended("INPUT", "IP_UNKNOWN_PROTOCOL")
     assert error(bench.left.one()) == (3, 2, NODE_LEFT, CLIENT)
 

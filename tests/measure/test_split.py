@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from netsim.cluster.records import ClusterEvent
 from netsim.engine import MS, S
 from netsim.measure.collect import Recording
 from netsim.measure.frames import events_frame, requests_frame
@@ -199,3 +200,20 @@ def test_the_split_is_the_same_twice(study: Make) -> None:
     pd.testing.assert_frame_equal(first.table, second.table)
     assert first.pvalue == second.pvalue
     assert "<table>" in first._repr_html_()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_a_connection_is_held_against_the_endpoints_of_its_own_family(family: int) -> None:
+    """A dual-stack Service has endpoints of both, but a connection can be given to those of one only."""
+    addresses = {4: ["10.244.1.2", "10.244.2.2"], 6: ["fd00::1", "fd00::2"]}
+    events = tuple(
+        ClusterEvent(number, "endpointslice", "EndpointSliceUpdated", "EndpointSlice", "default", f"web-{number}", "",
+                     {"service": "default/web", "added": ",".join(addresses[number])})
+        for number in (4, 6)
+    )  # fmt: skip
+    texts = {4: "{}", 6: "[{}]"}
+    chosen = [texts[family].format(addresses[family][number % 2]) for number in range(40)]
+    split = split_of(replace(hand_made(chosen), events=events), service="web")
+    assert split.table["endpoint"].tolist() == [f"{texts[family].format(a)}:80" for a in addresses[family]]
+    assert split.table["expected_share"].tolist() == [0.5, 0.5]
+    assert split.stray == 0

@@ -251,9 +251,14 @@ def fragment6_cases(draw: st.DrawFn) -> Case:
     return _raw(Case(Packet(flow, UdpDatagram(b"")), lambda flow: header / Raw(payload), {"nh": 44}))
 
 
-MODELLED = {"tcp": tcp_cases(), "udp": udp_cases(), "echo": echo_cases(), "error": error_cases()}
-KEPT = {
+MODELLED = {
+    "tcp": tcp_cases(),
+    "udp": udp_cases(),
+    "echo": echo_cases(),
+    "error": error_cases(),
     "sctp": sctp_cases(),
+}
+KEPT = {
     "odd-ipv4": odd_ipv4_cases(),
     "fragment": fragment_cases(),
     "extension": extension_cases(),

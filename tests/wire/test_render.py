@@ -4,7 +4,7 @@ import pytest
 
 from netsim.wire.addr import ip
 from netsim.wire.checksum import adjusted, checksum, crc32c, ones_sum
-from netsim.wire.packet import ARP, ICMP, SCTP, TCP, UDP, Flow, IcmpMessage, Packet, TcpSegment, UdpDatagram
+from netsim.wire.packet import ARP, ICMP, TCP, UDP, Flow, IcmpMessage, Packet, TcpSegment, UdpDatagram
 from netsim.wire.render import render, template
 
 FLOW = Flow(ip("10.0.0.1"), ip("10.96.0.10"), 40000, 53, UDP)
@@ -113,4 +113,4 @@ def test_ttl_that_does_not_fit(flow: Flow, ttl: int) -> None:
 
 def test_unknown_protocol_has_no_template() -> None:
     with pytest.raises(ValueError, match="RawBody"):
-        template(4, SCTP)
+        template(4, 253)

@@ -15,6 +15,7 @@ from netsim.wire.codec import from_scapy
 from netsim.wire.packet import ICMP, TCP, UDP, Flow, IcmpMessage, Packet, RawBody, TcpSegment
 from netsim.wire.parse import transport
 from netsim.wire.rewrite import layout, read_flow, requoted, rewritten
+from netsim.wire.sctp import SctpPacket
 
 CLIENT, VIP, BACKEND = "10.244.1.5", "10.96.0.10", "10.244.2.7"
 DNAT = {"dst": BACKEND, "dport": 8080}
@@ -118,7 +119,9 @@ def test_sctp_crc_follows_ports_but_not_addresses() -> None:
     assert packet.to_bytes()[34:] == bytes(before)[20:]
     packet.flow = packet.flow._replace(dport=8080)
     assert packet.to_bytes()[34:] == bytes(ScapySCTP(sport=1, dport=8080, tag=5))
-    assert transport(packet) is packet.body
+    understood = transport(packet)
+    assert isinstance(understood, SctpPacket)
+    assert (understood.tag, understood.chunks) == (5, ())
 
 
 def test_echo_identifier_is_translated() -> None:

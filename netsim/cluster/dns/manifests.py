@@ -6,8 +6,9 @@ ServiceAccount, RBAC objects and security settings are left out, since nothing h
 
 from typing import Final
 
+from netsim.cluster.families import parse_subnets
 from netsim.cluster.objects import ApiObject, ConfigMap, Deployment, Service
-from netsim.wire.addr import Prefix, ip_text
+from netsim.wire.addr import ip_text
 
 NAMESPACE: Final = "kube-system"
 NAME: Final = "coredns"
@@ -53,8 +54,9 @@ def corefile(domain: str = "cluster.local", version: tuple[int, int] = (1, 34)) 
 
 
 def cluster_dns_address(service_subnet: str) -> str:
-    """The address of kube-dns: the tenth of the service subnet (kubeadm constants.GetDNSIP). Raises ValueError."""
-    return ip_text(Prefix.parse(service_subnet).nth(10))
+    """The address of kube-dns: the tenth of the service subnet, of the primary family if there are two (kubeadm
+    constants.GetDNSIP). Raises ValueError."""
+    return ip_text(parse_subnets(service_subnet)[0].nth(10))
 
 
 def dns_objects(

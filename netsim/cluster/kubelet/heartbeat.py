@@ -130,11 +130,11 @@ class Heartbeat:
         config = self._node
         return Node(
             metadata=ObjectMeta(name=config.name, labels={**_own_labels(config.name), **config.labels}),
-            spec=NodeSpec(podCIDR=config.pod_cidr, podCIDRs=(config.pod_cidr,), taints=config.taints),
+            spec=NodeSpec(podCIDR=config.pod_cidr, podCIDRs=config.pod_cidrs, taints=config.taints),
             status=NodeStatus(
                 conditions=(self._ready(),),
                 addresses=(
-                    NodeAddress(type="InternalIP", address=config.address),
+                    *(NodeAddress(type="InternalIP", address=address) for address in config.addresses),
                     NodeAddress(type="Hostname", address=config.name),
                 ),
             ),

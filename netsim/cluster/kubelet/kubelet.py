@@ -45,9 +45,16 @@ class KubeletContext:
 
 
 class Kubelet:
-    """One node's kubelet. `addresses` outlives it: a node that comes back does not reuse addresses at once."""
+    """One node's kubelet. `addresses` (and `more`, of other families) outlive it: a node that comes back does not reuse
+    addresses at once."""
 
-    def __init__(self, context: KubeletContext, config: NodeConfig, addresses: PodRange) -> None:
+    def __init__(
+        self,
+        context: KubeletContext,
+        config: NodeConfig,
+        addresses: PodRange,
+        more: tuple[PodRange, ...] = (),
+    ) -> None:
         engine, api, timing = context.engine, context.api, context.timing
         self.engine = engine
         self.timing = timing.kubelet
@@ -62,6 +69,7 @@ class Kubelet:
         self.workers: dict[str, PodWorker] = {}
         self._context = context
         self._addresses = addresses
+        self._more_addresses = more
         self._watch: Watch | None = None
         name = f"kubelet/{self.node}"
         limiter = TokenBucket(self.timing.api_qps, self.timing.api_burst)
@@ -159,10 +167,17 @@ class Kubelet:
         """The pod's address: its own, or the node's with hostNetwork."""
         return self.node_address if pod.spec.hostNetwork else self._addresses.allocate()
 
+    def more_addresses(self, pod: Pod) -> tuple[str, ...]:
+        """The pod's addresses in the families beside the primary one."""
+        if pod.spec.hostNetwork:
+            return self.config.more_addresses
+        return tuple(addresses.allocate() for addresses in self._more_addresses)
+
     def release_address(self, pod: Pod, address: str) -> None:
         """The pod's sandbox is gone."""
         if address and not pod.spec.hostNetwork:
-            self._addresses.release(address)
+            for addresses in (self._addresses, *self._more_addresses):
+                addresses.release(address)
 
     def prepare_host(self, pod: Pod, host: Any) -> None:
         """What the kubelet writes into a new sandbox: host name and resolv.conf. With hostNetwork the host name is the

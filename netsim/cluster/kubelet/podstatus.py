@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Phase = Literal["Pending", "Running", "Succeeded", "Failed"]
 
 
-def pod_status(worker: "PodWorker", before: PodStatus | None, now: int, host_ip: str) -> PodStatus:
+def pod_status(worker: "PodWorker", before: PodStatus | None, now: int, host_ips: Sequence[str]) -> PodStatus:
     """The status as the kubelet knows it; condition times are kept from `before` where nothing changed."""
     pod, containers = worker.pod, worker.containers
     ended = worker.stage.value == "terminated"
@@ -33,9 +33,9 @@ def pod_status(worker: "PodWorker", before: PodStatus | None, now: int, host_ip:
         phase=phase,
         conditions=tuple(_condition(kind, value, before, now) for kind, value in flags.items()),
         podIP=worker.ip,
-        podIPs=(PodIP(ip=worker.ip),) if worker.ip else (),
-        hostIP=host_ip,
-        hostIPs=(PodIP(ip=host_ip),),
+        podIPs=tuple(PodIP(ip=address) for address in (worker.ip, *worker.more_ips) if address),
+        hostIP=host_ips[0],
+        hostIPs=tuple(PodIP(ip=address) for address in host_ips),
         startTime=worker.started_ns,
         containerStatuses=tuple(container.status() for container in containers),
     )

@@ -116,7 +116,7 @@ class StatusManager:
                 "PodStatusWritten",
                 self._node,
                 ready=ready,
-                pod_ip=stored.status.podIP,
+                pod_ip=",".join(entry.ip for entry in stored.status.podIPs),
                 writer="kubelet",
             )
         return stored

@@ -49,6 +49,7 @@ class PodWorker:
         self._random = kubelet.engine.stream(f"kubelet/{kubelet.node}/pod/{pod.metadata.name}")
         self.pod = pod
         self.ip = ""
+        self.more_ips: tuple[str, ...] = ()  # in other families
         self.host: Any = None
         self.stage = Stage.STARTING
         self.started_ns = kubelet.engine.now
@@ -77,7 +78,8 @@ class PodWorker:
         if self.stage is not Stage.STARTING or self.gone:
             return
         self.ip = self._kubelet.allocate_address(self.pod)
-        self.host = runtime.create_sandbox(self._kubelet.node, self.pod, self.ip)
+        self.more_ips = self._kubelet.more_addresses(self.pod)
+        self.host = runtime.create_sandbox(self._kubelet.node, self.pod, self.ip, *self.more_ips)
         self._kubelet.prepare_host(self.pod, self.host)
         for _ in range(len(self.pod.spec.initContainers) - _sidecars(self.pod)):
             yield self._engine.timeout(timing.container_start.sample(self._random))
@@ -101,7 +103,8 @@ class PodWorker:
         self._kubelet.pleg.changed(self._relisted)
 
     def _record(self, reason: str, **detail: str) -> None:
-        self._kubelet.record.about(self.pod, reason, self._kubelet.node, pod_ip=self.ip, **detail)
+        pod_ip = ",".join((self.ip, *self.more_ips))
+        self._kubelet.record.about(self.pod, reason, self._kubelet.node, pod_ip=pod_ip, **detail)
 
     # ------------------------------------------------------------------------------------------------ end of a process
     def _exited(self, container: ContainerRun, app: object, code: int, now: int) -> None:
@@ -236,7 +239,8 @@ class PodWorker:
         if self.host is not None:
             self._kubelet.runtime.remove_sandbox(self.host)
             self.host = None
-        self._kubelet.release_address(self.pod, self.ip)
+        for address in (self.ip, *self.more_ips):
+            self._kubelet.release_address(self.pod, address)
 
     def crash(self) -> None:
         """The node has died with everything on it."""
@@ -262,7 +266,9 @@ class PodWorker:
         """Compute the status and hand it to the status manager; `cause` is what a loss of readiness is put down to."""
         for container in self.containers:
             self._judge(container)
-        status = self._status = pod_status(self, self._status, self._engine.now, self._kubelet.node_address)
+        status = self._status = pod_status(
+            self, self._status, self._engine.now, self._kubelet.config.addresses
+        )
         self._kubelet.status.set(self.pod, status)
         self._tell_ready(status, cause)
 
