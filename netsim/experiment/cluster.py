@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controlplane import ControlPlane, Outside
 from netsim.cluster.dns.manifests import cluster_dns_address, dns_objects
-from netsim.cluster.dns.outside import outside_names
 from netsim.cluster.dns.resolvconf import ResolvConf, pod_resolv_conf
 from netsim.cluster.objects import Pod
 from netsim.cluster.timing import Timing
 from netsim.engine import MS, Engine, S, parse_duration
 from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
+from netsim.experiment.build_dns import start_name_servers
 from netsim.fabric.capture import Capture
 from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
@@ -61,8 +61,8 @@ class Cluster:
         self.spec: ClusterSpec = topology.spec
         self.engine = Engine(seed)
         self.fabric = build_fabric(self.engine, self.spec)
-        outside_names(self.fabric.router).start(self.engine.now)
         nodes = build_nodes(self.fabric, self.spec)
+        start_name_servers(self.fabric, self.spec)
         timing = Timing.for_version(self.spec.kubernetesVersion, self.spec.timing_flags())
         dns = DnsApps(self.spec.networking.dnsDomain, self.spec.networking.podSubnet)
         self.containers = Containers(self.engine, self.fabric, dns.app_for)
@@ -89,7 +89,7 @@ class Cluster:
 
     @property
     def node_resolv_conf(self) -> ResolvConf:
-        """The nodes' own /etc/resolv.conf: the router, which knows no names: NXDOMAIN (`outside_names`)."""
+        """The nodes' own /etc/resolv.conf: the router, which knows the names outside (`build_dns`)."""
         return ResolvConf((ip_text(self.fabric.router.address),))
 
     # ------------------------------------------------------------------ time

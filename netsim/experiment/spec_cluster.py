@@ -16,9 +16,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, StrictBool
 
 from netsim.cluster.objects import Taint
+from netsim.experiment.spec_dns import Dns, RecordLines
 from netsim.experiment.spec_fields import (
     Duration,
     Ipv4,
@@ -31,6 +32,7 @@ from netsim.experiment.spec_fields import (
 )
 from netsim.experiment.spec_kubelet import KubeletConfig
 from netsim.experiment.spec_proxy import ControllerManagerConfig, KubeProxyConfig
+from netsim.kernel.cost import FIRST_PACKET_NS
 
 Role = Literal["control-plane", "worker"]
 
@@ -115,18 +117,17 @@ class Links(SpecModel):
     overrides: tuple[LinkOverride, ...] = ()
 
 
-class Dns(SpecModel):
-    """The cluster's DNS servers. Their Corefile is the ConfigMap `coredns` in `kube-system`, if there is one."""
-
-    provider: Literal["coredns"] = "coredns"
-    replicas: Annotated[int, Field(strict=True, ge=0, le=100)] = 2
-
-
 class External(SpecModel):
-    """A host outside the cluster, reached through the router."""
+    """A host outside the cluster, reached through the router.
+
+    With a `zone` it is a name server for these records; with SOA records among them, only for the zones that those
+    begin. A `resolver` answers as the upstream name server does.
+    """
 
     name: Name
     address: Ipv4
+    zone: RecordLines = ()
+    resolver: StrictBool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +147,8 @@ class ClusterSpec(SpecModel):
 
     kubernetesVersion: Annotated[str, BeforeValidator(_version)] = "1.34"
     kernel: Annotated[str, BeforeValidator(_kernel)] = "6.8"
+    # How long a first packet is in hand (`netsim.kernel.clash`): what it costs to cross a node (`netsim.kernel.cost`).
+    conntrack_race_window_ns: Duration = Field(FIRST_PACKET_NS, alias="conntrackRaceWindow")
     networking: Networking = Networking()
     nodes: tuple[NodeSpec, ...] = (NodeSpec(role="control-plane"),)
     links: Links = Links()

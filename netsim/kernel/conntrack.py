@@ -13,8 +13,9 @@ Entries expire lazily: a lookup ignores a dead entry, and a sweep, whose cost is
 rest. UDP entries live 30 s, those that have been answered and still talk after 2 s live 120 s; for TCP see
 `conntrack_tcp.py`.
 
-Not modelled: the resolution of clashes between UDP twins (nf_ct_resolve_clash), early drop of entries that are not
-ASSURED from a full table, helpers and expectations.
+Two packets of one UDP socket can be in the race for one entry when CPUs work in parallel: see `clash.py`.
+
+Not modelled: early drop of entries that are not ASSURED from a full table, helpers and expectations.
 """
 
 from collections.abc import Callable, Iterator
@@ -118,7 +119,9 @@ class Entry:
         "original",
         "proto",
         "reply",
+        "rival",
         "seen_reply",
+        "since_last_ns",
         "state",
     )
 
@@ -137,6 +140,8 @@ class Entry:
         self.seen_reply = False
         self.foreseen: Path | None = None  # the original direction's path, from the first answer on
         self.assured = False
+        self.since_last_ns = 1 << 62  # how long before this one another first packet passed (`clash.py`)
+        self.rival: Entry | None = None  # the entry that got there first, if this one is in the race with it
 
     def translate(self, reply: Flow, manip: int) -> None:
         """NAT: the answers will come as `reply`; `manip` says which side of the original direction changes."""
@@ -159,8 +164,10 @@ class Conntrack:
     """The table of one namespace."""
 
     __slots__ = (
+        "_last_ns",
         "_sweep_at",
         "_sweep_full_ns",
+        "clash_resolve",
         "destroyed",
         "insert_failed",
         "max_entries",
@@ -175,10 +182,12 @@ class Conntrack:
         self.tcp_timeouts = timeouts(sysctl)
         self.max_entries = sysctl.nf_conntrack_max
         self.insert_failed = 0
+        self.clash_resolve = 0
         # Told of entries that go (`conntrack -E -e DESTROY`).
         self.destroyed: list[Callable[[Entry], None]] = []
         self._sweep_at = _SWEEP_EVERY
         self._sweep_full_ns = 0
+        self._last_ns = -(1 << 62)  # when the last first packet passed
 
     def lookup(self, flow: Flow, now: int) -> Half | None:
         """The half whose packets look like `flow`, unless its entry has expired."""
@@ -244,6 +253,8 @@ class Conntrack:
                 return min(self.tcp_timeouts[TcpState.ESTABLISHED], UNACKNOWLEDGED_NS)
             return self.tcp_timeouts[entry.state]
         if entry.proto == UDP:
+            if entry.rival is not None:
+                return max(0, entry.expires_ns - now)  # IPS_FIXED_TIMEOUT
             if not entry.seen_reply:
                 return self.sysctl.nf_conntrack_udp_timeout_ns
             if now - entry.created_ns > _UDP_STREAM_AGE_NS:
@@ -259,6 +270,8 @@ class Conntrack:
             self.insert_failed += 1
             return False
         entry.confirmed = True
+        entry.since_last_ns = now - self._last_ns
+        self._last_ns = now
         table = self.table
         table[original.flow] = original
         table[reply.flow] = reply

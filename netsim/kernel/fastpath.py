@@ -108,7 +108,7 @@ def _router_receiver(device: "Device", clock: Clock, conntrack: "Conntrack") -> 
 
 
 def _stream_timeout(conntrack: "Conntrack", entry: "Entry", now: int) -> int:
-    if entry.proto != UDP or not entry.seen_reply:
+    if entry.proto != UDP or not entry.seen_reply or entry.rival is not None:
         return conntrack._timeout(entry, now)
     if now - entry.created_ns > _UDP_STREAM_AGE_NS:
         entry.assured = True

@@ -8,7 +8,7 @@ tables (NOTRACK), the security table.
 
 from typing import TYPE_CHECKING
 
-from netsim.kernel import icmp, nat
+from netsim.kernel import clash, icmp, nat
 from netsim.kernel.conntrack import DST_NAT, ORIGINAL, SRC_NAT, Conntrack, Entry, Half
 from netsim.kernel.hooks import (
     ACCEPT,
@@ -55,6 +55,12 @@ def conntrack_in(t: Traversal) -> Verdict:
         half = conntrack.lookup(packet.flow, now)
         if half is None or conntrack.reopens(half, packet):
             return _first_packet(t, conntrack, half)
+        if half.direction == ORIGINAL and clash.is_race(conntrack, half.entry, now):
+            half = clash.begin(conntrack, half.entry, packet, now)
+            t.ct, packet.ct, t.ctstate = half, half, NEW
+            if ns.journeys:
+                ns.tell(packet, now, "conntrack", f"NEW, in a race with {half.entry.text(now)}", t.hook.name)
+            return ACCEPT
         if not conntrack.update(half, packet, now):
             return _invalid(t)
     elif icmp.is_error(
@@ -162,7 +168,7 @@ def _choose_source(t: Traversal, entry: Entry) -> bool:
         return nat.masquerade(ns, entry, t.out_device, target.random_fully, t.now)
     if type(target) is Snat:
         return nat.snat(ns, entry, target.address, target.port, False, t.now)
-    if ns.conntrack.lookup(entry.reply.flow, t.now) is not None:
+    if ns.conntrack.lookup(entry.reply.flow, t.now) is not None and entry.rival is None:
         return nat.snat(ns, entry, entry.reply.flow.dst, 0, False, t.now)
     return True
 
@@ -191,8 +197,22 @@ def confirm(t: Traversal) -> Verdict:
     if half is None or half.entry.confirmed:
         return ACCEPT
     assert t.ns.conntrack is not None
+    if half.entry.rival is not None:
+        return _clash(t, t.ns.conntrack, half.entry)
     if not t.ns.conntrack.confirm(half.entry, t.now):
         return DropReason.CONNTRACK_INSERT_FAILED
     if t.ns.journeys:
         t.ns.tell(t.packet, t.now, "conntrack", f"confirmed {half.entry.text(t.now)}", t.hook.name)
+    return ACCEPT
+
+
+def _clash(t: Traversal, conntrack: Conntrack, loser: Entry) -> Verdict:
+    """The entry of another CPU's packet is in the table already."""
+    survives = clash.resolve(conntrack, loser, t.now)
+    if t.ns.journeys:
+        how = "resolved" if survives else "insert_failed"
+        t.ns.tell(t.packet, t.now, "conntrack", f"clash, {how}: {loser.text(t.now)}", t.hook.name)
+    if not survives:
+        return DropReason.CONNTRACK_INSERT_FAILED
+    t.ct = None  # nothing about this packet is to be remembered for the flow
     return ACCEPT

@@ -1,6 +1,6 @@
 """The file plugin: an authoritative zone from a master file. It also plays name servers outside the cluster.
 
-Made by `build`. Source: CoreDNS plugin/file (lookup.go): positive answers carry the zone's NS records in the authority
+Made by `build` and `outside`. Source: CoreDNS plugin/file (lookup.go): positive answers carry the zone's NS records in the authority
 section, negative ones its SOA; a wildcard answers for names that do not exist; CNAMEs are followed.
 Simplified: no delegations, no DNSSEC, no transfers.
 """
@@ -109,6 +109,17 @@ def _parents(name: str, origin: str) -> list[str]:
         name = name.partition(".")[2] or "."
         found.append(name)
     return found
+
+
+def parse_lines(lines: Iterable[str]) -> tuple[Record, ...]:
+    """The records of lines with absolute names; a TTL that is left out is 300 s. Raises ValueError for a bad one."""
+    found: list[Record] = []
+    for line in lines:
+        try:
+            found += parse_zone(f"$TTL 300\n{line}\n", ".")
+        except ValueError as error:
+            raise ValueError(f'"{line}" is no record: {str(error).removeprefix("zone .: ")}') from error
+    return tuple(found)
 
 
 def parse_zone(text: str, origin: str) -> tuple[Record, ...]:
