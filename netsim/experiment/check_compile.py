@@ -264,7 +264,8 @@ class Compiler:
             raise self.fail(name, _unknown(name.id, sorted(SUBJECTS), "here"))
         subject = SUBJECTS[name.id]
         texts = self.arguments(call, name.id, subject.least, subject.most, name)
-        self.services += texts[:1]
+        if subject.about == "service":
+            self.services += texts[:1]
         return name.id, subject
 
     def arguments(

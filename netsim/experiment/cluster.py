@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controlplane import ControlPlane, Outside
-from netsim.cluster.dns.manifests import cluster_dns_address, dns_objects
-from netsim.cluster.dns.resolvconf import ResolvConf, pod_resolv_conf
+from netsim.cluster.dns.resolvconf import ResolvConf
 from netsim.cluster.objects import Pod
 from netsim.cluster.timing import Timing
 from netsim.engine import MS, Engine, S, parse_duration
 from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
-from netsim.experiment.build_dns import start_name_servers
+from netsim.experiment.build_dns import dns_addon, resolv_conf_of, start_name_servers, start_node_caches
 from netsim.fabric.capture import Capture
 from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
@@ -31,7 +30,7 @@ from netsim.wire.addr import ip, ip_text
 from netsim.workload.containers import Containers
 from netsim.workload.dns_app import DnsApps
 from netsim.workload.prober import HostProber
-from netsim.workload.resolver import Resolver
+from netsim.workload.resolver import DNS_CACHE, RESOLVER, Resolver
 
 if TYPE_CHECKING:
     import simpy
@@ -83,9 +82,7 @@ class Cluster:
 
     # ------------------------------------------------------------------ building
     def _resolv_conf(self, pod: Pod) -> ResolvConf:
-        networking = self.spec.networking
-        address = cluster_dns_address(networking.serviceSubnet)
-        return pod_resolv_conf(pod, (address,), networking.dnsDomain, self.node_resolv_conf)
+        return resolv_conf_of(pod, self.spec, self.node_resolv_conf, self.engine)
 
     @property
     def node_resolv_conf(self) -> ResolvConf:
@@ -113,13 +110,11 @@ class Cluster:
         if self._started:
             return
         self._started = True
-        networking, dns = self.spec.networking, self.spec.dns
         given = {(item.kind, *item.key) for item in self.topology.objects}
-        addons = dns_objects(
-            networking.serviceSubnet, networking.dnsDomain, dns.replicas, self.control_plane.timing.version
-        )
+        addons = dns_addon(self.spec, self.control_plane.timing.version)
         self.control_plane.apply([item for item in addons if (item.kind, *item.key) not in given])
         self.control_plane.apply(self.topology.objects)
+        start_node_caches(self.fabric, self.spec, self.node_resolv_conf)
         self.control_plane.start()
 
     def settle(self) -> int:
@@ -192,12 +187,29 @@ class Cluster:
         return sorted(found, key=lambda host: host.name)
 
     def resolver_of(self, host: Host) -> Resolver:
-        """A host's resolver (glibc's manners), made on first use."""
-        found = self._resolvers.get(host.name)
+        """A host's resolver, made on first use: glibc without a cache, unless the pod's annotations say otherwise."""
+        return self.resolver_for(host)
+
+    def resolver_for(self, host: Host, style: str = "", cache: str = "", process: str = "") -> Resolver:
+        """A resolver of a host with these manners (as `resolver_of` where they are ""), one per `process`."""
+        key = f"{host.name} {process} {style} {cache}" if style or cache else host.name
+        found = self._resolvers.get(key)
         if found is None or found.host is not host:
-            conf = host.resolv_conf or self.node_resolv_conf
-            found = self._resolvers[host.name] = Resolver(host, conf)
+            notes = self._annotations(host)
+            found = self._resolvers[key] = Resolver(
+                host,
+                host.resolv_conf or self.node_resolv_conf,
+                style or notes.get(RESOLVER, "glibc"),
+                cache=cache or notes.get(DNS_CACHE, "none"),
+            )
         return found
+
+    def _annotations(self, host: Host) -> Mapping[str, str]:
+        """Those of the pod that a host is."""
+        if host.name not in self.fabric.pods:
+            return {}
+        pod = self.api.get(Pod, *host.name.split("/", 1))
+        return pod.metadata.annotations if pod is not None else {}
 
     # ------------------------------------------------------------------ packets
     def send(self, source: str, packet: "ScapyPacket | bytes") -> int:

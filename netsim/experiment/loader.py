@@ -21,6 +21,7 @@ from netsim.experiment.loader_experiment import experiment_of
 from netsim.experiment.loader_files import File, read_file, split_documents
 from netsim.experiment.loader_manifests import ManifestReader, inert_summary
 from netsim.experiment.rules_cluster import check_cluster
+from netsim.experiment.rules_dns import check_dns_config
 from netsim.experiment.rules_experiment import check_experiment
 from netsim.experiment.rules_names import Directory
 from netsim.experiment.rules_place import Loaded
@@ -148,6 +149,7 @@ def _cross_checks(draft: _Draft, spec: ClusterSpec, reader: ManifestReader, unsu
     if "networking" not in unsure:
         check_services(draft.loaded, templates, spec.networking.serviceSubnet)
     check_objects(draft.loaded, services)
+    check_dns_config(draft.loaded, spec)
     if not unsure & {"nodes", "networking"}:
         check_nodes(draft.loaded, templates, spec)
     draft.directory = Directory(spec, services, templates, unsure)

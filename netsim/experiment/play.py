@@ -17,6 +17,7 @@ from netsim.workload.containers import ServerRule
 from netsim.workload.faults import FaultInjector, FaultPlan
 from netsim.workload.http_server import ServerSpec
 from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
+from netsim.workload.load_lookups import LookupGenerator
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
@@ -50,17 +51,26 @@ def play(
     return replace(recording, captures={"capture": pcapng_bytes(capture, cluster.names(), epoch_ns)})
 
 
-def start_loads(cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int) -> list[LoadGenerator]:
+def start_loads(
+    cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int
+) -> list[LoadGenerator | LookupGenerator]:
     """One generator per load and client host."""
     backends, numbers, messages = Backends(cluster), Numbers(), Messages()
-    made = []
+    made: list[LoadGenerator | LookupGenerator] = []
     for load in loads:
         hosts = cluster.select_hosts(load.from_)
         for index, host in enumerate(hosts):
+            resolver = cluster.resolver_for(host, load.resolver, load.dnsCache, load.name)
+            if load.to.scheme == "dns":
+                spec, place = load_spec(load, len(hosts)), (index, len(hosts))
+                lookups = LookupGenerator(host, spec, resolver, epoch_ns, place, numbers)
+                lookups.start(cluster.engine.now)
+                made.append(lookups)
+                continue
             generator = LoadGenerator(
                 host,
                 load_spec(load, len(hosts)),
-                cluster.resolver_of(host),
+                resolver,
                 backends.where,
                 epoch_ns,
                 index=index,
@@ -93,7 +103,7 @@ def load_spec(load: "Load", clients: int) -> LoadSpec:
         start_ns=load.start_ns,
         for_ns=load.for_ns,
         resolve=load.resolve,
-        family=load.ipFamily,
+        family=load.to.family or load.ipFamily,
     )
 
 

@@ -7,6 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
+from netsim.experiment.rules_dns import check_dns
 from netsim.experiment.rules_objects import check_labels
 from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, NodeEntry, cables_matching
@@ -38,6 +39,7 @@ def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = froz
     _check_node_addresses(spec, entries, place)
     _check_external(spec, place)
     _check_links(spec, entries, place)
+    check_dns(spec, place)
     if spec.dns.replicas == 0:
         place.problems.note("dns.replicas is 0: no name will resolve")
 

@@ -28,7 +28,7 @@ def collect_templates(objects: Sequence[Loaded], spec: ClusterSpec) -> Templates
     """What makes pods in this topology, the cluster's own DNS servers included."""
     templates = Templates()
     dns = {"k8s-app": "kube-dns"}
-    templates.add(Template("kube-system", "Deployment/coredns", dns, None, spec.dns.replicas))
+    templates.add(Template("kube-system", f"Deployment/{spec.dns.deployment}", dns, None, spec.dns.pods))
     nodes = sum(node.count for node in spec.nodes)
     for loaded in objects:
         template = template_of(loaded, nodes)

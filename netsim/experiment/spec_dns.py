@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, StrictBool, WithJsonSchema
 
 from netsim.engine import MS
 from netsim.experiment.spec_fields import Duration, Percent, SpecModel
+from netsim.workload.resolver_cache import cache_policy
 
 # A model: a public resolver that has the name in its cache, one trip over the Internet away. DNSPerf's raw figures for
 # public resolvers lie around 10 to 20 ms.
@@ -32,6 +33,20 @@ RecordLine = Annotated[
     WithJsonSchema({"type": "string", "examples": ["www.example.com 300 A 93.184.215.14"]}),
 ]
 RecordLines = Annotated[tuple[RecordLine, ...], Field(max_length=10_000)]
+
+
+def _cache(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be none, ttl, jvm, forever or a duration such as 30s")
+    cache_policy(value)
+    return value
+
+
+DnsCache = Annotated[
+    str,
+    BeforeValidator(_cache),
+    WithJsonSchema({"type": "string", "examples": ["none", "ttl", "jvm", "forever", "30s"]}),
+]
 
 
 class Upstream(SpecModel):
@@ -57,3 +72,14 @@ class Dns(SpecModel):
     replicas: Annotated[int, Field(strict=True, ge=0, le=100)] = 2
     nodeLocal: StrictBool = False
     upstream: Upstream = Upstream()
+
+    @property
+    def pods(self) -> int:
+        """`replicas`, or when it is not given 2 of CoreDNS and 1 of kube-dns (kubeadm's numbers)."""
+        given = self.provider == "coredns" or "replicas" in self.model_fields_set
+        return self.replicas if given else 1
+
+    @property
+    def deployment(self) -> str:
+        """The name of the Deployment."""
+        return "coredns" if self.provider == "coredns" else "kube-dns"

@@ -67,13 +67,18 @@ class Selector(SpecModel):
 
 
 class Url(SpecModel):
-    """`http://host:port/path`; the port is 80 unless given."""
+    """`http://host:port/path`; the port is 80 unless given. Or `dns://NAME?type=A`, a look-up alone, where `family` is
+    `ipv4` (A), `ipv6` (AAAA) or `any` (both, as getaddrinfo asks)."""
 
     host: str
     port: int = 80
     path: str = "/"
+    scheme: str = "http"
+    family: str = ""
 
     def __str__(self) -> str:
+        if self.scheme == "dns":
+            return f"dns://{self.host}{self.path}"
         port = "" if self.port == 80 else f":{self.port}"
         return f"http://{self.host}{port}{self.path}"
 
@@ -90,6 +95,8 @@ def _url(value: Any) -> Any:
         port = parts.port
     except ValueError as error:
         raise ValueError(f'"{value}" is no URL: {str(error).lower()}') from None
+    if parts.scheme == "dns":
+        return _dns_url(value)
     if parts.scheme != "http":
         raise ValueError(f"{parts.scheme}:// is not simulated: write http://")
     if not parts.hostname or parts.username is not None or port == 0:
@@ -98,11 +105,26 @@ def _url(value: Any) -> Any:
     return {"host": parts.hostname, "port": port or 80, "path": path}
 
 
+_FAMILIES = {"A": "ipv4", "AAAA": "ipv6", "A,AAAA": "any"}
+
+
+def _dns_url(value: str) -> dict[str, Any]:
+    parts = urlsplit(value)
+    query = parts.query or "type=A,AAAA"
+    family = _FAMILIES.get(query.removeprefix("type=").upper())
+    if not parts.netloc or parts.path not in ("", "/") or ":" in parts.netloc or family is None:
+        raise ValueError(f'"{value}" is no look-up: write dns://NAME?type=A (or AAAA; both without a type)')
+    path = f"?{parts.query}" if parts.query else ""
+    return {"host": parts.netloc, "port": 53, "path": path, "scheme": "dns", "family": family}
+
+
 HttpUrl = Annotated[
     Url,
     BeforeValidator(_url),
     PlainSerializer(str, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": "^http://", "examples": ["http://my-nginx/"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^(http|dns)://", "examples": ["http://my-nginx/", "dns://my-nginx?type=A"]}
+    ),
 ]
 
 

@@ -2,10 +2,11 @@
 
 Called by `path.run` in the order of `hooks.py`. Rules are evaluated by `xtables`; what they decide is carried out here
 and in `nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __nf_conntrack_confirm), nf_nat_core.c
-(nf_nat_inet_fn, nf_nat_packet), nf_nat_proto.c for errors about translated packets. Not modelled: the raw and mangle
-tables (NOTRACK), the security table.
+(nf_nat_inet_fn, nf_nat_packet), nf_nat_proto.c for errors about translated packets. The raw table is asked only when it
+has rules. Not modelled: the mangle and security tables.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from netsim.kernel import clash, icmp, nat
@@ -20,7 +21,7 @@ from netsim.kernel.hooks import (
     Traversal,
     Verdict,
 )
-from netsim.kernel.targets import Dnat, Masquerade, Snat, Target
+from netsim.kernel.targets import Dnat, Drop, Masquerade, NoTrack, Snat, Target
 from netsim.kernel.xtables import Xtables
 from netsim.wire.packet import Flow, IcmpMessage
 
@@ -34,15 +35,32 @@ def enable_netfilter(ns: "Namespace") -> None:
     To be called before the namespace's devices are connected: `fastpath.receiver` looks whether there is conntrack."""
     ns.conntrack = Conntrack(ns.sysctl)
     ns.xtables = Xtables()
-    ns.xtables.changed = ns.changed
+    ns.xtables.changed = partial(_rules_changed, ns)
+    _rules_changed(ns)
+
+
+def _rules_changed(ns: "Namespace") -> None:
+    assert ns.xtables is not None
+    track = raw_table if ns.xtables.raw_rules else conntrack_in
     ns.hooks = [
-        (conntrack_in, nat_destination),  # PREROUTING
+        (track, nat_destination),  # PREROUTING
         (filter_table, nat_source, confirm),  # INPUT
         (filter_table,),  # FORWARD
-        (conntrack_in, nat_destination, filter_table),  # OUTPUT
+        (track, nat_destination, filter_table),  # OUTPUT
         (nat_source, confirm),  # POSTROUTING
     ]
     ns.changed()
+
+
+def raw_table(t: Traversal) -> Verdict:
+    """PREROUTING, OUTPUT: the raw table, then conntrack unless that says NOTRACK (the packet stays UNTRACKED)."""
+    assert t.ns.xtables is not None
+    verdict = t.ns.xtables.raw(t)
+    if type(verdict) is NoTrack:
+        if t.ns.journeys:
+            t.ns.tell(t.packet, t.now, "conntrack", "UNTRACKED", t.hook.name)
+        return ACCEPT
+    return DropReason.NETFILTER_DROP if type(verdict) is Drop else conntrack_in(t)
 
 
 def conntrack_in(t: Traversal) -> Verdict:

@@ -226,8 +226,8 @@ def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
     the way back is known, then so are the paths of the answers and (once there was one) of the packets after this."""
     ns, half = t.ns, t.ct
     entry = half.entry
-    if entry.state not in _BEGUN:
-        return  # picked up in the middle
+    if entry.state not in _BEGUN or (ns.xtables is not None and ns.xtables.raw_rules):
+        return  # picked up in the middle; or the raw table has a say in every packet
     client, server = entry.original.flow.src, entry.reply.flow.src
     back = ns.next_hops.get(client)
     if entry.reply.path is not None or back is None or back.device is not t.in_device:

@@ -25,7 +25,7 @@ from netsim.kernel.matches import (
 )
 from netsim.kernel.matches_stateful import Nfacct, RecentCheck, RecentSet, Statistic
 from netsim.kernel.reject import TCP_RESET, UNREACHABLE_CODES
-from netsim.kernel.targets import Accept, Dnat, Drop, Jump, Masquerade, Reject, Return, SetMark, Snat, Target
+from netsim.kernel.targets import Accept, Dnat, Drop, Jump, Masquerade, NoTrack, Reject, Return, SetMark, Snat, Target
 from netsim.kernel.xtables_chain import Rule
 from netsim.wire.addr import Prefix, ip
 from netsim.wire.packet import ICMPV6, PROTOCOL_NAMES, SCTP, TCP, UDP
@@ -240,6 +240,13 @@ def _reject(p: _Parser) -> Target:
     return Reject(how)
 
 
+def _no_track(p: _Parser) -> Target:
+    option = p.argument("CT")
+    if option != "--notrack":
+        raise RuleError(f'CT: unknown option "{option}"')
+    return NoTrack("CT --notrack")
+
+
 def _set_mark(p: _Parser) -> Target:
     option = p.argument("MARK")
     try:
@@ -271,6 +278,8 @@ def _masquerade(p: _Parser) -> Target:
 
 _TARGETS: Final[Mapping[str, Callable[[_Parser], Target]]] = {
     "ACCEPT": lambda _: Accept(),
+    "CT": _no_track,
+    "NOTRACK": lambda _: NoTrack(),
     "DROP": lambda _: Drop(),
     "RETURN": lambda _: Return(),
     "REJECT": _reject,

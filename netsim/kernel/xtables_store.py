@@ -36,7 +36,7 @@ class RuleStore:
 
     `changed` is called after every change of rules."""
 
-    __slots__ = ("_counters", "_memo", "_nfacct", "_recent", "changed", "tables")
+    __slots__ = ("_counters", "_memo", "_nfacct", "_recent", "changed", "raw_rules", "tables")
 
     def __init__(self) -> None:
         self.tables: dict[str, dict[str, Chain]] = {
@@ -44,6 +44,7 @@ class RuleStore:
             for table, chains in BUILTIN.items()
         }
         self.changed: Callable[[], None] = _nobody
+        self.raw_rules = False  # whether the raw table has any
         self._counters: dict[tuple[str, str], dict[int, Counter]] = {}
         self._recent = RecentLists()
         self._nfacct: dict[str, Counter] = {}
@@ -97,6 +98,8 @@ class RuleStore:
         if old is not None and old.policy != "-" and chain.policy == "-":
             chain = Chain(chain.name, chain.rules, old.policy)
         there[chain.name] = chain
+        if table == "raw":
+            self.raw_rules = any(chain.rules for chain in there.values())
         if chain is not old:
             self._recent.use(chain.recent_names)
             if old is not None:

@@ -8,7 +8,7 @@ sorted keys, so that it does not depend on PYTHONHASHSEED.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -66,5 +66,11 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return [_canonical(getattr(value, field.name)) for field in fields(value)]
+        found = [(field, getattr(value, field.name)) for field in fields(value)]
+        return [_canonical(item) for field, item in found if not _left_out(field, item)]
     raise TypeError(f"{type(value).__name__} has no canonical form for the fingerprint")
+
+
+def _left_out(field: "Field[Any]", value: object) -> bool:
+    """A field that came later counts only where it says something, so that fingerprints of older runs stay."""
+    return field.metadata.get("fingerprint") == "unless default" and value == field.default

@@ -3,7 +3,7 @@
 ====================================  ========================================================================
 container                             application
 ====================================  ========================================================================
-image .../coredns                     CoreDNS (`netsim.cluster.dns.coredns`)
+image .../coredns, .../k8s-dns-*      CoreDNS, kube-dns (`netsim.workload.dns_app`)
 image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: 80 if it names none)
 anything else (busybox, curl...)      a process that waits, so that commands and clients can run in the pod
 ====================================  ========================================================================
@@ -20,6 +20,7 @@ from netsim.cluster.objects import Container, Pod
 from netsim.engine import MS, parse_duration
 from netsim.fabric.app import App, Exited
 from netsim.fabric.host import Host, PodHost
+from netsim.workload.dns_app import DnsApps
 from netsim.workload.http_server import HttpServer, ServerSpec
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ class Containers:
 
     def _app(self, pod: Pod, container: Container, host: Host) -> App:
         image = container.image.rsplit("/", 1)[-1].split(":", 1)[0].split("@", 1)[0]
-        if image == "coredns":
+        if image in DnsApps.IMAGES:
             return self.dns_app(pod, container, host)
         ports = tuple(port.containerPort for port in container.ports if port.protocol == "TCP")
         if image.startswith("nginx"):

@@ -23,7 +23,7 @@ from netsim.fabric.host import NodeHost, PodHost
 from netsim.workload.http_client import ClientSpec, HttpClient
 from netsim.workload.http_exchange import HttpExchange
 from netsim.workload.http_pool import ConnectionPool
-from netsim.workload.load_sources import Arrivals, Users
+from netsim.workload.load_sources import Arrivals, Generator, Users
 from netsim.workload.records import RequestDone
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ class LoadGenerator:
         self._ends_ns = 0
         self._terminating = False
         self._stopped = False
-        self._source = _source(self, index, clients)
+        self._source = source_of(self, index, clients)
 
     # ------------------------------------------------------------------ the process
     def start(self, now: int) -> None:
@@ -266,7 +266,8 @@ class LoadGenerator:
         return found
 
 
-def _source(generator: LoadGenerator, index: int, clients: int) -> Arrivals | Users:
+def source_of(generator: Generator, index: int, clients: int) -> Arrivals | Users:
+    """What begins a load's requests."""
     spec = generator.spec
     if spec.model == "open":
         if spec.rate_per_s <= 0:

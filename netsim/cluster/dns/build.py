@@ -7,6 +7,7 @@ A plugin or option that would change answers and is not modelled is an error; on
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from random import Random
 from typing import Final
 
@@ -24,6 +25,7 @@ from netsim.cluster.dns.loadbalance import LoadBalance
 from netsim.cluster.dns.options import (
     OptionError,
     autopath_zones,
+    bind_addresses,
     cache_options,
     external_options,
     file_options,
@@ -37,11 +39,12 @@ from netsim.cluster.dns.options import (
 from netsim.cluster.dns.resolvconf import ResolvConf
 from netsim.cluster.dns.world import World
 from netsim.cluster.dns.zonefile import ZoneFile, parse_zone
+from netsim.wire.addr import Address
 from netsim.wire.dns import DNS_PORT
 from netsim.wire.dns_codec import DnsCodec
 
 NO_EFFECT: Final = frozenset((
-    "root", "metadata", "cancel", "timeouts", "multisocket", "reload", "nsid", "bind", "debug", "trace", "pprof",
+    "root", "metadata", "cancel", "timeouts", "multisocket", "reload", "nsid", "debug", "trace", "pprof",
     "prometheus", "errors", "log", "dnstap", "loop", "transfer", "any", "chaos", "minimal",
 ))  # fmt: skip
 HEALTH_PORT: Final = 8080  # CoreDNS plugin/health/README.md
@@ -63,12 +66,15 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Configuration:
-    """A CoreDNS that is ready to start: handlers by port, and what the health and ready plugins say (port 0: none)."""
+    """A CoreDNS that is ready to start: handlers and addresses by port, and what the health and ready plugins say (port 0:
+    none)."""
 
     ports: dict[int, ServerBlocks] = field(default_factory=dict)
+    binds: dict[int, tuple[Address, ...]] = field(default_factory=dict)
     lameduck_ns: int = 0
     health_port: int = 0
     ready_port: int = 0
+    ready_path: str = "/ready"
     needs_api: bool = False
     needs_pods: bool = False
 
@@ -79,6 +85,7 @@ def build(text: str, around: Surroundings) -> Configuration:
     problems: list[Problem] = []
     for block in parse_corefile(text):
         for port, zones in _places(block, problems).items():
+            _bind(block, port, made, problems)
             blocks = made.ports.setdefault(port, ServerBlocks({}))
             handler = _chain(block, _Place(around, tuple(zones), blocks.serve, made), problems)
             for zone in zones:
@@ -88,6 +95,18 @@ def build(text: str, around: Surroundings) -> Configuration:
     if problems:
         raise CorefileError(problems)
     return made
+
+
+def _bind(block: ServerBlock, port: int, made: Configuration, problems: list[Problem]) -> None:
+    """`bind ADDRESS...`. Simplified: blocks of one port share their addresses."""
+    for directive in block.directives:
+        if directive.name == "bind":
+            try:
+                addresses = bind_addresses(directive)
+            except OptionError as error:
+                problems.append(Problem(error.line or directive.line, f"bind: {error}"))
+            else:
+                made.binds[port] = tuple(dict.fromkeys((*made.binds.get(port, ()), *addresses)))
 
 
 def _places(block: ServerBlock, problems: list[Problem]) -> dict[int, list[str]]:
@@ -162,8 +181,10 @@ def _apply_setting(directive: Directive, made: Configuration) -> None:
         made.lameduck_ns = lameduck_ns(directive)
     elif directive.name == "ready":
         made.ready_port = listen_port(directive, READY_PORT)
-    elif directive.name not in _MAKERS and directive.name not in NO_EFFECT:
-        raise OptionError("this plugin is unknown or not modelled")
+    elif directive.name not in _MAKERS and directive.name not in NO_EFFECT and directive.name != "bind":
+        known = get_close_matches(directive.name, (*_MAKERS, *NO_EFFECT, "bind", "health", "ready"), 1)
+        hint = f" (did you mean {known[0]}?)" if known else ""
+        raise OptionError(f"this plugin is unknown or not modelled{hint}")
 
 
 def _loadbalance(directive: Directive, place: _Place, after: Handler) -> Handler:

@@ -28,6 +28,7 @@ from netsim.cluster.objects import (
     Namespace,
     OtherObject,
     Pod,
+    PodSpec,
     Service,
 )
 from netsim.cluster.timing import Timing
@@ -80,7 +81,7 @@ class CoreDnsApp(DnsServer):
             self.host.engine.call_later(_REFUSES_AFTER_NS, self._refuse)
             return
         self._serve_status(self._configuration.health_port, "/health", lambda: _OK)
-        self._serve_status(self._configuration.ready_port, "/ready", self._ready_page)
+        self._serve_status(self._configuration.ready_port, self._configuration.ready_path, self._ready_page)
         if self._configuration.needs_api:
             delay_ns = self._timing.api.watch.sample(self.rng)
             self.host.engine.call_later(delay_ns, self._listed)
@@ -165,7 +166,7 @@ class CoreDnsApp(DnsServer):
 
     def _serve_status(self, port: int, path: str, page: Callable[[], tuple[int, bytes]]) -> None:
         if port:
-            StatusServer(self.host, port, path, page, lambda: self.hanging, owner=self)
+            StatusServer(self.host, port, {path: page}, lambda: self.hanging, owner=self)
 
 
 def coredns_apps(
@@ -175,26 +176,22 @@ def coredns_apps(
     shared = codec or DnsCodec()
 
     def make(pod: Pod, container: Container, host: Host) -> CoreDnsApp:
-        files = mounted_files(pod, container, api)
-        path = _corefile_path(container)
-        return CoreDnsApp(host, api, timing, files.get(path), codec=shared, files=files)
+        namespace = pod.metadata.namespace
+        files = mounted_files(pod.spec, container, lambda name: api.get(ConfigMap, namespace, name))
+        return CoreDnsApp(host, api, timing, files.get(corefile_path(container)), codec=shared, files=files)
 
     return make
 
 
-def _corefile_path(container: Container) -> str:
-    """What the arguments name after -conf; CoreDNS's default is a Corefile in its working directory."""
-    args = list(container.args or ())
-    return str(args[args.index("-conf") + 1]) if "-conf" in args[:-1] else f"{MOUNT_PATH}/{COREFILE_KEY}"
-
-
-def mounted_files(pod: Pod, container: Container, api: ApiServer) -> dict[str, str]:
+def mounted_files(
+    pod: PodSpec, container: Container, config_map: Callable[[str], ConfigMap | None]
+) -> dict[str, str]:
     """The files that a container sees in volumes made from ConfigMaps, by path. `items` may rename keys."""
-    volumes = {volume["name"]: volume.get("configMap") for volume in pod.spec.volumes or ()}
+    volumes = {volume["name"]: volume.get("configMap") for volume in pod.volumes or ()}
     files: dict[str, str] = {}
     for mount in container.volumeMounts or ():
         source = volumes.get(mount["name"])
-        stored = api.get(ConfigMap, pod.metadata.namespace, source["name"]) if source else None
+        stored = config_map(source["name"]) if source else None
         if source is None or stored is None:
             continue
         names = {item["key"]: item["path"] for item in source.get("items") or ()}
@@ -202,3 +199,9 @@ def mounted_files(pod: Pod, container: Container, api: ApiServer) -> dict[str, s
             if not names or key in names:
                 files[f"{mount['mountPath'].rstrip('/')}/{names.get(key, key)}"] = text
     return files
+
+
+def corefile_path(container: Container) -> str:
+    """What the arguments name after -conf; CoreDNS's default is a Corefile in its working directory."""
+    args = list(container.args or ())
+    return str(args[args.index("-conf") + 1]) if "-conf" in args[:-1] else f"{MOUNT_PATH}/{COREFILE_KEY}"

@@ -283,6 +283,16 @@ def listen_port(directive: Directive, otherwise: int) -> int:
     return int(port)
 
 
+def bind_addresses(directive: Directive) -> tuple[Address, ...]:
+    """`bind ADDRESS...`; interfaces by name are not modelled."""
+    if not directive.args:
+        raise OptionError("bind takes addresses")
+    try:
+        return tuple(map(ip, directive.args))
+    except ValueError as error:
+        raise OptionError(f"only addresses are modelled: {error}") from error
+
+
 def lameduck_ns(directive: Directive) -> int:
     """`health {lameduck DURATION}`: how long the server goes on after SIGTERM."""
     for option in directive.block:

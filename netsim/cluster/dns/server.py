@@ -12,6 +12,7 @@ Simplified: idle TCP connections are never closed by the server.
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
 from netsim.cluster.dns.chain import NEVER_AGAIN, Handler, Request
@@ -49,6 +50,7 @@ class DnsServer:
         *,
         service_ns: int = SERVICE_NS,
         workers: int = WORKERS,
+        stream: str = "",
     ) -> None:
         self.host = host
         self.codec = codec
@@ -56,7 +58,7 @@ class DnsServer:
         self.running = False
         self.hanging = False
         self.queries = 0
-        self.rng: Random = host.engine.stream(f"dns-server/{host.name}")
+        self.rng: Random = host.engine.stream(stream or f"dns-server/{host.name}")
         self.deadline_ns = 0
         self.armed_ns = 0
         self._handlers = handlers
@@ -73,13 +75,17 @@ class DnsServer:
         self.running = True
         self.listen(self._handlers)
 
-    def listen(self, handlers: Mapping[int, Handler]) -> None:
-        """Open the ports."""
+    def listen(
+        self, handlers: Mapping[int, Handler], binds: Mapping[int, tuple[Address, ...]] = MappingProxyType({})
+    ) -> None:
+        """Open the ports, at all addresses or at those that `binds` has for them."""
+        sockets = self.host.ns.sockets
         for number, handler in handlers.items():
             port = _Port(self, handler)
             self._ports.append(port)
-            self.host.ns.sockets.open_udp(port.datagram, number, owner=self)
-            self.host.ns.sockets.listen(number, port.accept, owner=self)
+            for address in binds.get(number, (None,)):
+                sockets.open_udp(port.datagram, number, address, owner=self)
+                sockets.listen(number, port.accept, address, owner=self)
 
     def terminate(self, now: int) -> None:
         """SIGTERM: end at once."""
