@@ -149,6 +149,7 @@ def _failover_values(m: Measurements, texts: tuple[str, ...], column: str) -> "F
 
 _MARK_COLUMNS: Final = frozenset({"detected_ns", "status_ns", "endpoints_ns", "rules_ns", "first_success_ns"})
 
+
 def _lookups(m: Measurements, texts: tuple[str, ...]) -> "pd.DataFrame":
     """The look-ups of a load (or of all); those that ended with the run do not count."""
     frame = lookups_of(m.requests)

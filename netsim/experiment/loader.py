@@ -1,8 +1,9 @@
 """Files -> topology and experiment, or all their problems at once.
 
-Called by: the command line, `netsim.load`, tests. Everything is read and checked before SpecErrors is raised with every
-problem of every file: syntax (reading goes on at the next document), unknown fields, types and values, then names and
-references across documents. Checks that would only find follow-up errors of a part that could not be read are left out.
+Called by: the command line, `netsim.load`, tests. Everything is read and checked before SpecErrors is raised with
+every problem of every file: syntax (reading goes on at the next document), unknown fields, types and values, then
+names and references across documents. Checks that would only find follow-up errors of a part that could not be read
+are left out.
 """
 
 import gc

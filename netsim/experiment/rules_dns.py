@@ -1,8 +1,9 @@
 """What can be wrong about names: the servers' ConfigMaps, pods' DNS settings, name servers outside, loads of look-ups.
 
-Called by: `loader`, `rules_cluster`, `rules_experiment`, `rules_names`. A Corefile that CoreDNS would refuse is an error
-here with its line, although a cluster would start and its DNS pods would crash: nobody means that. Pods' settings are
-judged as the API server does (pkg/apis/core/validation, validatePodDNSConfig), and what the kubelet cuts off is noted.
+Called by: `loader`, `rules_cluster`, `rules_experiment`, `rules_names`. A Corefile that CoreDNS would refuse is an
+error here with its line, although a cluster would start and its DNS pods would crash: nobody means that. Pods'
+settings are judged as the API server does (pkg/apis/core/validation, validatePodDNSConfig), and what the kubelet cuts
+off is noted.
 """
 
 import json
@@ -36,7 +37,9 @@ def check_dns(spec: ClusterSpec, place: Place) -> None:
     """Name servers outside."""
     for index, host in enumerate(spec.external):
         if host.zone and host.resolver:
-            message = "a name server has records of its own (zone) or knows the names outside (resolver): keep one"
+            message = (
+                "a name server has records of its own (zone) or knows the names outside (resolver): keep one"
+            )
             place.error(("external", index, "resolver"), message, key=True)
 
 
@@ -95,11 +98,19 @@ def _mounted(config: ConfigMap, everything: Sequence[Loaded]) -> dict[str, str]:
     """The files that the topology's own CoreDNS pods see; the cluster's have nothing but the Corefile."""
     from netsim.cluster.dns.coredns import mounted_files
 
-    maps = {entry.object.metadata.name: entry.object for entry in everything if isinstance(entry.object, ConfigMap)}
+    maps = {
+        entry.object.metadata.name: entry.object
+        for entry in everything
+        if isinstance(entry.object, ConfigMap)
+    }
     files: dict[str, str] = {}
     for entry in everything:
         template = template_of(entry, 1)
-        if template is not None and template.spec is not None and template.namespace == config.metadata.namespace:
+        if (
+            template is not None
+            and template.spec is not None
+            and template.namespace == config.metadata.namespace
+        ):
             for container in template.spec.containers:
                 files |= mounted_files(template.spec, container, maps.get)
     return files

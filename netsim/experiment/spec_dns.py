@@ -1,7 +1,8 @@
 """The `dns` section of a Cluster, and the zones of name servers outside.
 
-Called by: `spec_cluster` (the fields), `cluster.py` (reading). Records are lines of a master file (RFC 1035 section 5),
-`www.example.com 300 A 93.184.215.14`: names are absolute with or without a final dot, class and TTL may be left out.
+Called by: `spec_cluster` (the fields), `cluster.py` (reading). Records are lines of a master file (RFC 1035 section
+5), `www.example.com 300 A 93.184.215.14`: names are absolute with or without a final dot, class and TTL may be left
+out.
 """
 
 from typing import Annotated, Any, Final, Literal

@@ -123,7 +123,11 @@ HttpUrl = Annotated[
     BeforeValidator(_url),
     PlainSerializer(str, return_type=str, when_used="json"),
     WithJsonSchema(
-        {"type": "string", "pattern": "^(http|dns)://", "examples": ["http://my-nginx/", "dns://my-nginx?type=A"]}
+        {
+            "type": "string",
+            "pattern": "^(http|dns)://",
+            "examples": ["http://my-nginx/", "dns://my-nginx?type=A"],
+        }
     ),
 ]
 

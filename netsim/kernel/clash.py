@@ -1,16 +1,18 @@
 """The race of two packets for one conntrack entry: the cause of DNS lookups that take 5 seconds.
 
-Called by `netfilter` (`conntrack_in`, `confirm`). A resolver sends A and AAAA back to back from one UDP socket. Each of
-these packets belongs to no entry as long as neither is confirmed, so each makes its own; at the end both want to insert
-the same original tuple, and the second comes too late (kubernetes/kubernetes#56903; weave.works/blog "Racy conntrack
-and DNS lookup timeouts", 2018; tech.xing.com "A reason for unexplained connection timeouts on Kubernetes/Docker").
+Called by `netfilter` (`conntrack_in`, `confirm`). A resolver sends A and AAAA back to back from one UDP socket. Each
+of these packets belongs to no entry as long as neither is confirmed, so each makes its own; at the end both want to
+insert the same original tuple, and the second comes too late (kubernetes/kubernetes#56903; weave.works/blog "Racy
+conntrack and DNS lookup timeouts", 2018; tech.xing.com "A reason for unexplained connection timeouts on
+Kubernetes/Docker").
 
-The window. Here a packet crosses a namespace at one instant, whereas on a real node its entry is unconfirmed for as long
-as the crossing takes. So a packet that arrives within `conntrack_race_window_ns` after the flow's first one may not have
-found the entry. Whether the two were really worked on at the same time depends on the CPUs: one CPU does one after the
-other (no race); a second one helps when the first has more to do. The model: the packets race if the node had, at the
-flow's first packet, still another first packet in hand (begun within the window). So the share of races grows with the
-rate of new flows, 1 - exp(-rate x window) for Poisson arrivals, and an idle node has none. No lots are drawn.
+The window. Here a packet crosses a namespace at one instant, whereas on a real node its entry is unconfirmed for as
+long as the crossing takes. So a packet that arrives within `conntrack_race_window_ns` after the flow's first one may
+not have found the entry. Whether the two were really worked on at the same time depends on the CPUs: one CPU does one
+after the other (no race); a second one helps when the first has more to do. The model: the packets race if the node
+had, at the flow's first packet, still another first packet in hand (begun within the window). So the share of races
+grows with the rate of new flows, 1 - exp(-rate x window) for Poisson arrivals, and an idle node has none. No lots are
+drawn.
 
 What becomes of the loser (net/netfilter/nf_conntrack_core.c, nf_ct_resolve_clash):
 

@@ -5,9 +5,9 @@ change the answers' tuple. When the packet leaves (POSTROUTING) or is delivered 
 tuples go into the table, unless another entry got there first, in which case the packet is lost. Every later packet
 finds its `Half` of the entry by its tuple.
 
-A `Half` also remembers the `Path` that its packets take through this namespace, valid as long as the namespace's rules,
-routes, neighbours and devices stay as they are (`generation`): netfilter's verdict for an established flow is a
-function of these. That is our flow table (compare nf_flow_table).
+A `Half` also remembers the `Path` that its packets take through this namespace, valid as long as the namespace's
+rules, routes, neighbours and devices stay as they are (`generation`): netfilter's verdict for an established flow is
+a function of these. That is our flow table (compare nf_flow_table).
 
 Entries expire lazily: a lookup ignores a dead entry, and a sweep, whose cost is spread over the inserts, removes the
 rest. UDP entries live 30 s, those that have been answered and still talk after 2 s live 120 s; for TCP see

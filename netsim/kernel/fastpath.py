@@ -2,8 +2,8 @@
 
 A router's receiver looks the packet's tuple up in conntrack. If its half remembers a `Path` that is still valid, the
 packet is rewritten and sent on by replacing references. This gives the same result as the full path (tests/properties
-holds them together); what differs is wall time, about 0.4 against 4 microseconds. A pod's receiver hands TCP and UDP to
-the sockets.
+holds them together); what differs is wall time, about 0.4 against 4 microseconds. A pod's receiver hands TCP and UDP
+to the sockets.
 """
 
 from collections.abc import Callable

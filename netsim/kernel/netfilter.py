@@ -1,9 +1,9 @@
 """Netfilter's functions at the hooks: conntrack, NAT, filter, confirm; and how they are enabled in a namespace.
 
-Called by `path.run` in the order of `hooks.py`. Rules are evaluated by `xtables`; what they decide is carried out here
-and in `nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __nf_conntrack_confirm), nf_nat_core.c
-(nf_nat_inet_fn, nf_nat_packet), nf_nat_proto.c for errors about translated packets. The raw table is asked only when it
-has rules. Not modelled: the mangle and security tables.
+Called by `path.run` in the order of `hooks.py`. Rules are evaluated by `xtables`; what they decide is carried out
+here and in `nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __nf_conntrack_confirm),
+nf_nat_core.c (nf_nat_inet_fn, nf_nat_packet), nf_nat_proto.c for errors about translated packets. The raw table is
+asked only when it has rules. Not modelled: the mangle and security tables.
 """
 
 from functools import partial

@@ -1,7 +1,7 @@
 """One rule of iptables from its text.
 
-Called by `xtables_restore.py`. Knows the matches and targets of `matches.py` and `targets.py`, in kube-proxy's spelling
-and in that of `iptables-save`. Raises RuleError for anything else; the caller adds the line.
+Called by `xtables_restore.py`. Knows the matches and targets of `matches.py` and `targets.py`, in kube-proxy's
+spelling and in that of `iptables-save`. Raises RuleError for anything else; the caller adds the line.
 """
 
 import shlex
@@ -25,7 +25,19 @@ from netsim.kernel.matches import (
 )
 from netsim.kernel.matches_stateful import Nfacct, RecentCheck, RecentSet, Statistic
 from netsim.kernel.reject import TCP_RESET, UNREACHABLE_CODES
-from netsim.kernel.targets import Accept, Dnat, Drop, Jump, Masquerade, NoTrack, Reject, Return, SetMark, Snat, Target
+from netsim.kernel.targets import (
+    Accept,
+    Dnat,
+    Drop,
+    Jump,
+    Masquerade,
+    NoTrack,
+    Reject,
+    Return,
+    SetMark,
+    Snat,
+    Target,
+)
 from netsim.kernel.xtables_chain import Rule
 from netsim.wire.addr import Prefix, ip
 from netsim.wire.packet import ICMPV6, PROTOCOL_NAMES, SCTP, TCP, UDP

@@ -1,8 +1,8 @@
 """`iptables-restore --noflush`: load tables written as text.
 
-Called by `Xtables.restore` (CNI plug-ins, users, tests). A table takes effect at its COMMIT, all at once or not at all:
-a line `:CHAIN` makes a chain or empties it, `-A` and `-I` add rules, `-F` empties, `-X` deletes. Counters in the text
-are accepted and ignored, as without `-c`. Errors name the line. Source: iptables-restore(8), iptables-restore.c.
+Called by `Xtables.restore` (CNI plug-ins, users, tests). A table takes effect at its COMMIT, all at once or not at
+all: a line `:CHAIN` makes a chain or empties it, `-A` and `-I` add rules, `-F` empties, `-X` deletes. Counters in the
+text are accepted and ignored, as without `-c`. Errors name the line. Source: iptables-restore(8), iptables-restore.c.
 """
 
 import re
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _COUNTERS: Final = re.compile(r"^\[\d+:\d+\]\s+")
-_ONLY_IN: Final[dict[type[Target], str]] = {Dnat: "nat", Snat: "nat", Masquerade: "nat", Reject: "filter", NoTrack: "raw"}
+_ONLY_IN: Final[dict[type[Target], str]] = {
+    Dnat: "nat",
+    Snat: "nat",
+    Masquerade: "nat",
+    Reject: "filter",
+    NoTrack: "raw",
+}
 _MAX_CHAIN_NAME: Final = 28
 
 

@@ -1,7 +1,7 @@
 """The rules of one network namespace, their counters and recent lists, and every way to change them.
 
-The base of `Xtables` (`xtables.py`), which adds the evaluation. A change forgets what was remembered of evaluations and
-calls `changed`; counters follow their rules as with iptables(8).
+The base of `Xtables` (`xtables.py`), which adds the evaluation. A change forgets what was remembered of evaluations
+and calls `changed`; counters follow their rules as with iptables(8).
 
 Source: net/ipv4/netfilter/ip_tables.c of Linux 6.8; iptables-restore(8).
 """

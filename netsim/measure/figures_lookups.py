@@ -25,7 +25,9 @@ def lookup_plot(requests: pd.DataFrame, title: str = "Name look-ups") -> Plot:
             took = np.sort(part["latency_ns"].to_numpy(dtype=float)) / _MS
             longer = 1 - np.arange(took.size) / took.size
             colour = SERIES[number % len(SERIES)]
-            axes.step(took, longer, where="pre", color=colour, linewidth=1.6, label=queries_label(str(load), part))
+            axes.step(
+                took, longer, where="pre", color=colour, linewidth=1.6, label=queries_label(str(load), part)
+            )
         axes.axvline(SLOW_LOOKUP_NS / _MS, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_xscale("log")
         axes.set_yscale("log")

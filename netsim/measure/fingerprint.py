@@ -1,8 +1,8 @@
 """The fingerprint: one SHA-256 over everything that a run observed.
 
-Same spec and seed give the same fingerprint on any machine. It is taken from the raw records in the order in which they
-happened, never from tables, so that it does not depend on versions of pandas or Parquet; mappings are written with
-sorted keys, so that it does not depend on PYTHONHASHSEED.
+Same spec and seed give the same fingerprint on any machine. It is taken from the raw records in the order in which
+they happened, never from tables, so that it does not depend on versions of pandas or Parquet; mappings are written
+with sorted keys, so that it does not depend on PYTHONHASHSEED.
 """
 
 import hashlib

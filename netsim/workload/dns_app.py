@@ -1,7 +1,7 @@
 """The processes of the cluster's DNS pods, by image: CoreDNS, and the three of kube-dns.
 
-Called by `containers`. Knows the API server, which exists only after the runtime (`connect`). CoreDNS in the pods of the
-cluster's own add-on reads the ConfigMap as it is when the process starts.
+Called by `containers`. Knows the API server, which exists only after the runtime (`connect`). A server reads its
+mounted ConfigMap as it is when the process starts.
 """
 
 from collections.abc import Callable

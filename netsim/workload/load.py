@@ -1,8 +1,8 @@
 """Load: clients that ask for a URL in the open or the closed model, and tell of each request when it is over.
 
-One `LoadGenerator` per client host and load, made by `experiment/play.py`. Words as in k6: an open load begins requests
-at a rate, however slow the answers ("constant-arrival-rate"); a closed load has users, each of which waits for its
-answer, thinks, and asks again ("constant-vus").
+One `LoadGenerator` per client host and load, made by `experiment/play.py`. Words as in k6: an open load begins
+requests at a rate, however slow the answers ("constant-arrival-rate"); a closed load has users, each of which waits
+for its answer, thinks, and asks again ("constant-vus").
 
 - Open: Poisson arrivals are drawn from the stream `load/{load}/{client}`; constant ones of several clients interleave.
   A request's time runs from its arrival, also while it waits for a connection, so that slow answers are not left out of

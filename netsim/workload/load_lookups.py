@@ -74,7 +74,9 @@ class LookupGenerator:
             started_ns = self._under_way.pop(number, None)
             if started_ns is not None:
                 first = ip_text(result.addresses[0]) if result.addresses else ""
-                self._tell(number, started_ns, at, _outcome(result), first, result.queries, result.error or "")
+                self._tell(
+                    number, started_ns, at, _outcome(result), first, result.queries, result.error or ""
+                )
                 over(at)
 
         self._resolver.lookup(self.spec.host, found, self.spec.family)

@@ -19,8 +19,8 @@ class RequestDone:
     resolve, no route). `service` is `namespace/name`, empty when the target is not a Service. `endpoint` (`ip:port`),
     `pod` and `node` say which backend the connection was given to, even if it never answered; they are empty when that
     cannot be known. `node` is the backend's, `client_node` the client's. `attempts` counts retries in; the other
-    fields describe the last attempt. `queries` counts the DNS questions of a look-up (`dns://`), whose `endpoint` is the
-    first address found. `reused` says that the connection had carried a request before. `aborted` is
+    fields describe the last attempt. `queries` counts the DNS questions of a look-up (`dns://`), whose `endpoint` is
+    the first address found. `reused` says that the connection had carried a request before. `aborted` is
     neither success nor failure: the run or the client's own pod ended before the request did.
     """
 

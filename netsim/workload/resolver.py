@@ -79,7 +79,7 @@ class Resolver:
         return self._policy is not None
 
     def restart(self) -> None:
-        """A new process: what glibc's res_state has learnt is forgotten (to ask for A and AAAA in turn, for example)."""
+        """A new process: what glibc's res_state has learnt is forgotten (asking for A and AAAA in turn, say)."""
         self.memory = Memory(self.conf.single_request, self.conf.reopen, self.rng.getrandbits(16))
 
     def lookup(self, name: str, done: Done, family: str = "any") -> None:

@@ -1,9 +1,9 @@
 """What applications remember of names, beside their resolver: nothing, the TTL, a fixed time, or for ever.
 
-Called by `resolver`, and by the specs to check what users write.
-Go, glibc and musl remember nothing. The JVM keeps addresses 30 s and failures 10 s (networkaddress.cache.ttl and
-.negative.ttl in java.security), or addresses for ever with a security manager; other values of the first are written as
-a duration. `ttl` is what systemd-resolved, nscd and browsers come near to.
+Called by `resolver`, and by the specs to check what users write. Go, glibc and musl remember nothing. The JVM keeps
+addresses 30 s and failures 10 s (networkaddress.cache.ttl and .negative.ttl in java.security), or addresses for ever
+with a security manager; other values of the first are written as a duration. `ttl` is what systemd-resolved, nscd and
+browsers come near to.
 """
 
 from collections.abc import Mapping
@@ -32,11 +32,13 @@ CACHES: Final[Mapping[str, CachePolicy | None]] = {
 
 
 def cache_policy(text: str) -> CachePolicy | None:
-    """The policy of a name or of a duration (`30s`, as networkaddress.cache.ttl). Raises ValueError for another text."""
+    """The policy of a word or a duration (`30s`, as networkaddress.cache.ttl). Raises ValueError for another text."""
     if text in CACHES:
         return CACHES[text]
     try:
         seconds = parse_duration(text) // S
     except ValueError:
-        raise ValueError(f'"{text}" is no cache: write none, ttl, jvm, forever or a duration such as 30s') from None
+        raise ValueError(
+            f'"{text}" is no cache: write none, ttl, jvm, forever or a duration such as 30s'
+        ) from None
     return CachePolicy(seconds, _JVM_NEGATIVE_S)

@@ -40,7 +40,14 @@ def lost(made: Bench) -> int:
 
 @pytest.mark.parametrize(
     ("kernel", "how"),
-    [((4, 15), "none"), ((4, 19), "none"), ((5, 0), "equal"), ((5, 6), "equal"), ((5, 7), "harder"), ((6, 8), "harder")],
+    [
+        ((4, 15), "none"),
+        ((4, 19), "none"),
+        ((5, 0), "equal"),
+        ((5, 6), "equal"),
+        ((5, 7), "harder"),
+        ((6, 8), "harder"),
+    ],
 )
 def test_kernels(kernel: tuple[int, int], how: str) -> None:
     assert resolution_of(kernel) == how

@@ -66,8 +66,7 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Configuration:
-    """A CoreDNS that is ready to start: handlers and addresses by port, and what the health and ready plugins say (port 0:
-    none)."""
+    """A CoreDNS ready to start: handlers and addresses by port, and what health and ready say (port 0: none)."""
 
     ports: dict[int, ServerBlocks] = field(default_factory=dict)
     binds: dict[int, tuple[Address, ...]] = field(default_factory=dict)

@@ -5,8 +5,8 @@ Made by `build`. Source: CoreDNS plugin/forward (forward.go, policy.go), plugin/
 Theory of operation. The upstreams are tried in the order of the policy until one replies or 5 s are over. A time-out
 (2 s) or an ICMP error starts health checks of that upstream: `. NS` every 0.5 s until it replies; with more than
 `max_fails` failed checks it is down and is passed over. When all are down, one is tried at random.
-Simplified: no TLS, no connection reuse (every question has its own port); a question is asked at most 8 times (upstream
-spins for 5 s when all upstreams refuse at once).
+Simplified: no TLS, no connection reuse (every question has its own port); a question is asked at most 8 times
+(upstream spins for 5 s when all upstreams refuse at once).
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """The pages that CoreDNS's health and ready plugins, and kube-dns's sidecar, serve for the kubelet's probes.
 
-Called by `coredns`, `kubedns_pod`. Source: CoreDNS plugin/health/health.go, plugin/ready/ready.go: plain text, any method.
+Called by `coredns`, `kubedns_pod`. Source: CoreDNS plugin/health/health.go, plugin/ready/ready.go: plain text, any
+method.
 """
 
 from collections.abc import Callable, Mapping

@@ -10,8 +10,8 @@ Made by whoever plays the containers, for images called k8s-dns-kube-dns, k8s-dn
     10053    kubedns   watches the API, answers for the cluster domain (`kubedns`), asks upstream for the rest
     10054    sidecar   asks the other two every 5 s; /healthcheck/kubedns, /healthcheck/dnsmasq for the kubelet's probes
 
-The ConfigMap `kube-dns` is read when a process starts. Sources: kubernetes/dns 9aa70b8f cmd/kube-dns, cmd/dnsmasq-nanny,
-cmd/sidecar, pkg/sidecar/dnsprobe.go; dnsmasq(8).
+The ConfigMap `kube-dns` is read when a process starts. Sources: kubernetes/dns 9aa70b8f cmd/kube-dns,
+cmd/dnsmasq-nanny, cmd/sidecar, pkg/sidecar/dnsprobe.go; dnsmasq(8).
 Simplified: a changed ConfigMap counts at the next start (the nanny restarts dnsmasq within some seconds); dnsmasq asks
 the servers of a domain in order; records of one reply get one TTL in its cache.
 """
@@ -31,7 +31,12 @@ from netsim.cluster.dns.exchange import HostExchanger
 from netsim.cluster.dns.forward import Forward, ForwardOptions
 from netsim.cluster.dns.health import StatusServer
 from netsim.cluster.dns.kubedns import KubeDns
-from netsim.cluster.dns.kubedns_config import dnsmasq_arguments, name_server, upstream_servers, validate_config
+from netsim.cluster.dns.kubedns_config import (
+    dnsmasq_arguments,
+    name_server,
+    upstream_servers,
+    validate_config,
+)
 from netsim.cluster.dns.manifests_kubedns import KUBEDNS_PORT, READY_PORT, SIDECAR_PORT
 from netsim.cluster.dns.resolvconf import ResolvConf
 from netsim.cluster.dns.server import DnsServer
@@ -76,7 +81,7 @@ def kubedns_apps(
 
 
 def read_config(files: Mapping[str, str]) -> dict[str, Any]:
-    """stubDomains and upstreamNameservers of the mounted ConfigMap; a bad one counts as empty, as at kube-dns's start."""
+    """stubDomains and upstreamNameservers of the mounted ConfigMap; a bad one counts as empty, as upstream."""
     config: dict[str, Any] = {}
     try:
         for path, text in files.items():
@@ -96,7 +101,13 @@ class KubeDnsApp(CoreDnsApp):
     """The container kubedns: lives and watches as CoreDNS does, with another handler behind port 10053."""
 
     def __init__(
-        self, host: Host, api: ApiServer, timing: Timing, domain: str, config: Mapping[str, Any], codec: DnsCodec
+        self,
+        host: Host,
+        api: ApiServer,
+        timing: Timing,
+        domain: str,
+        config: Mapping[str, Any],
+        codec: DnsCodec,
     ) -> None:
         super().__init__(host, api, timing, None, codec=codec)
         self._domain = domain
@@ -116,7 +127,11 @@ class KubeDnsApp(CoreDnsApp):
 
 
 def _forward(
-    codec: DnsCodec, rng: Random, exchanger: HostExchanger, servers: tuple[tuple[bytes, int], ...], zone: str = "."
+    codec: DnsCodec,
+    rng: Random,
+    exchanger: HostExchanger,
+    servers: tuple[tuple[bytes, int], ...],
+    zone: str = ".",
 ) -> Forward:
     from netsim.cluster.dns.chain import EndOfChain
 
@@ -193,7 +208,9 @@ class _Probe:
     def parse(cls, text: str) -> "_Probe":
         label, server, name, seconds, *kind = text.split(",")
         address, _, port = server.rpartition(":")
-        return cls(label, ip(address), int(port), f"{name}.", int(seconds) * S, _PROBE_TYPES[(kind or ["A"])[0]])
+        return cls(
+            label, ip(address), int(port), f"{name}.", int(seconds) * S, _PROBE_TYPES[(kind or ["A"])[0]]
+        )
 
 
 class SidecarApp(DnsServer):
@@ -201,7 +218,9 @@ class SidecarApp(DnsServer):
 
     def __init__(self, host: Host, arguments: list[str], codec: DnsCodec) -> None:
         super().__init__(host, {}, codec)
-        given = [argument.removeprefix("--probe=") for argument in arguments if argument.startswith("--probe=")]
+        given = [
+            argument.removeprefix("--probe=") for argument in arguments if argument.startswith("--probe=")
+        ]
         self._probes = [_Probe.parse(text) for text in given]
         self._exchanger = HostExchanger(host, self, self.rng)
 

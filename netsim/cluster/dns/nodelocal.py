@@ -1,12 +1,13 @@
 """NodeLocal DNSCache: a caching CoreDNS in the node's own namespace at 169.254.20.10, past conntrack.
 
-Made by `experiment/build_dns.py`, one per node (`dns: {nodeLocal: true}`); the kubelet then writes that address into the
-pods' resolv.conf (--cluster-dns). Sources: kubernetes cluster/addons/dns/nodelocaldns/nodelocaldns.yaml (the form for
-kube-proxy in IPVS mode, which works in every mode: only the link-local address, kube-dns's ClusterIP upstream),
+Made by `experiment/build_dns.py`, one per node (`dns: {nodeLocal: true}`); the kubelet then writes that address into
+the pods' resolv.conf (--cluster-dns). Sources: kubernetes cluster/addons/dns/nodelocaldns/nodelocaldns.yaml (the form
+for kube-proxy in IPVS mode, which works in every mode: only the link-local address, kube-dns's ClusterIP upstream),
 kubernetes/dns cmd/node-cache/app/cache_app.go (the rules), KEP-1024.
 
 Why it cures the lookups that take 5 s: a pod's queries are NOTRACK, so no two of them race for a conntrack entry
-(`netsim.kernel.clash`); the cache asks kube-dns over TCP (`force_tcp`), whose lost packets are repeated within a second.
+(`netsim.kernel.clash`); the cache asks kube-dns over TCP (`force_tcp`), whose lost packets are repeated within a
+second.
 Simplified: a process of the node instead of a DaemonSet's pod with hostNetwork; never upgraded, so that the address is
 never without a server; a new TCP connection for every question.
 """

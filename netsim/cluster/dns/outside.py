@@ -1,8 +1,8 @@
 """Name servers outside the cluster: the resolver that the nodes' resolv.conf names, and authoritative ones.
 
 Made by whoever builds the world. The resolver knows the names below and those that the topology adds, so that
-ExternalName and `forward` are look-ups over packets without any Internet; everything else is NXDOMAIN, as for a misspelt
-name. It answers after a delay, which stands for the way over the Internet, and loses a share of the queries.
+ExternalName and `forward` are look-ups over packets without any Internet; everything else is NXDOMAIN, as for a
+misspelt name. It answers after a delay, which stands for the way over the Internet, and loses a share of the queries.
 An authoritative server (for stub domains, for example) answers for its own zones and refuses everything else.
 
 The SOA's times are the real root zone's (a negative answer counts for a day; CoreDNS remembers it for less). Addresses
@@ -66,7 +66,9 @@ dns.google.             A     8.8.4.4
 class Outside:
     """What the resolvers of one world know, and how quickly they say it: shared by all of them."""
 
-    def __init__(self, engine: Engine, names: Iterable[str] = (), delay_ns: int = 0, loss: float = 0.0) -> None:
+    def __init__(
+        self, engine: Engine, names: Iterable[str] = (), delay_ns: int = 0, loss: float = 0.0
+    ) -> None:
         # A name that the topology gives replaces the default one of that name.
         given = parse_lines(names)
         theirs = {record.name.lower() for record in given}
@@ -125,7 +127,9 @@ def zones_of(records: Iterable[Record]) -> Mapping[str, tuple[Record, ...]]:
     zones: dict[str, list[Record]] = {apex: [] for apex in apexes}
     for record in all_records:
         name = record.name.lower()
-        home = next((apex for apex in apexes if apex == "." or name == apex or name.endswith("." + apex)), None)
+        home = next(
+            (apex for apex in apexes if apex == "." or name == apex or name.endswith("." + apex)), None
+        )
         if home is not None:
             zones[home].append(record)
     return {apex: tuple(found) for apex, found in zones.items()}

@@ -1,7 +1,7 @@
 """A DNS server process: port 53 over UDP and TCP in front of a chain of plugins.
 
-Called by `coredns` and by whoever runs a name server outside the cluster. The rules about sizes, OPT records and errors
-are those of CoreDNS (core/dnsserver/server.go, request.ScrubWriter).
+Called by `coredns` and by whoever runs a name server outside the cluster. The rules about sizes, OPT records and
+errors are those of CoreDNS (core/dnsserver/server.go, request.ScrubWriter).
 
 Theory of operation. Every query costs `service_ns` of one of `workers` processors, first come first served; its reply
 leaves when that time is over (or later, when it has to wait for an upstream). A reply that may be given again is kept

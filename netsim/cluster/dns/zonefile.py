@@ -1,7 +1,7 @@
 """The file plugin: an authoritative zone from a master file. It also plays name servers outside the cluster.
 
-Made by `build` and `outside`. Source: CoreDNS plugin/file (lookup.go): positive answers carry the zone's NS records in the authority
-section, negative ones its SOA; a wildcard answers for names that do not exist; CNAMEs are followed.
+Made by `build` and `outside`. Source: CoreDNS plugin/file (lookup.go): positive answers carry the zone's NS records
+in the authority section, negative ones its SOA; a wildcard answers for names that do not exist; CNAMEs are followed.
 Simplified: no delegations, no DNSSEC, no transfers.
 """
 
