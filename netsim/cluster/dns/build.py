@@ -37,6 +37,9 @@ from netsim.cluster.dns.options import (
     only_round_robin,
 )
 from netsim.cluster.dns.resolvconf import ResolvConf
+from netsim.cluster.dns.rewrite import Rewrite
+from netsim.cluster.dns.rewrite_options import rewrite_rule
+from netsim.cluster.dns.template import Template, template_options
 from netsim.cluster.dns.world import World
 from netsim.cluster.dns.zonefile import ZoneFile, parse_zone
 from netsim.wire.addr import Address
@@ -195,6 +198,16 @@ def _cache(directive: Directive, place: _Place, after: Handler) -> Handler:
     return Cache(cache_options(directive, place.zones), after)
 
 
+def _rewrite(directive: Directive, place: _Place, after: Handler) -> Handler:
+    rule = rewrite_rule(directive)
+    # All lines are one plugin; they are met from the last to the first.
+    return Rewrite((rule, *after.rules), after.next) if isinstance(after, Rewrite) else Rewrite((rule,), after)
+
+
+def _template(directive: Directive, place: _Place, after: Handler) -> Handler:
+    return Template(template_options(directive, place.zones), after)
+
+
 def _autopath(directive: Directive, place: _Place, after: Handler) -> Handler:
     search = tuple(map(normal_zone, place.around.resolv_conf.searches))
     return AutoPath(autopath_zones(directive, place.zones), place.finder, search, after)
@@ -240,7 +253,9 @@ def _listed(names: Iterable[str]) -> str:
 _MAKERS: Final[Mapping[str, Callable[[Directive, _Place, Handler], Handler]]] = {
     "loadbalance": _loadbalance,
     "cache": _cache,
+    "rewrite": _rewrite,
     "autopath": _autopath,
+    "template": _template,
     "hosts": _hosts,
     "k8s_external": _external,
     "kubernetes": _kubernetes,
