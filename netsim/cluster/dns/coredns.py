@@ -26,7 +26,6 @@ from netsim.cluster.objects import (
     Container,
     EndpointSlice,
     Namespace,
-    OtherObject,
     Pod,
     PodSpec,
     Service,
@@ -104,11 +103,11 @@ class CoreDnsApp(DnsServer):
         """The first lists have come, so the plugin is synced and the server may start."""
         if not self.running:
             return
-        kinds: list[type[ApiObject]] = [Namespace, Service, EndpointSlice, OtherObject]
+        kinds: list[type[ApiObject] | str] = [Namespace, Service, EndpointSlice, "ServiceImport"]
         if self._configuration.needs_pods:
             kinds.append(Pod)
         for kind in kinds:
-            watcher = f"coredns/{self.host.name}/{kind.__name__}"
+            watcher = f"coredns/{self.host.name}/{kind if isinstance(kind, str) else kind.__name__}"
             self._watches.append(self._api.watch(kind, self._seen, watcher))
         self.world.changed = self.forget
         self.world.become_synced()
