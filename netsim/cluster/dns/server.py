@@ -58,6 +58,7 @@ class DnsServer:
         self.running = False
         self.hanging = False
         self.queries = 0
+        self.ignored = 0  # messages that deserve no reply: shorter than a header, or replies themselves
         self.rng: Random = host.engine.stream(stream or f"dns-server/{host.name}")
         self.deadline_ns = 0
         self.armed_ns = 0
@@ -214,6 +215,7 @@ class _Port:
             return
         query = self._codec.read_query(payload)
         if query is None:
+            server.ignored += 1
             return
         if isinstance(query, int):
             error = self._codec.error(payload, query)
@@ -236,6 +238,8 @@ class _Port:
         elif query is not None:
             error = self._codec.error(payload, query)
             self._server.send_at(self._server.done_at(now), _Outgoing(conn, payload[:2], error))
+        else:
+            self._server.ignored += 1
 
     def ask(
         self,
