@@ -24,7 +24,7 @@ def explain(
     source: Annotated[str, typer.Option("--from", help="Who asks: pod/NAME, node/NAME or external/NAME.")],
     target: Annotated[
         str,
-        typer.Option("--to", help="What is asked for: a URL such as http://my-nginx/, or ping://NAME."),
+        typer.Option("--to", help="What is asked for: http://my-nginx/, ping://NAME or dns://NAME?type=A."),
     ],
     seed: Annotated[int, typer.Option(help="Which of the possible runs.", min=0)] = 1,
     timeout: Annotated[str, typer.Option(help="How long the client waits.")] = "5s",

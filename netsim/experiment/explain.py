@@ -1,4 +1,4 @@
-"""Explaining one request: follow every packet that it causes, and say how it ended.
+"""Explaining one request, ping or look-up: follow every packet that it causes, and say how it ended.
 
 Called by `netsim explain` and `Cluster.explain`. Only packets that begin at or answer the client's request
 are kept: its DNS lookups, its connection, and ICMP errors about them; probes and other traffic go on but are
@@ -12,6 +12,7 @@ from netsim.engine import MS, format_duration
 from netsim.experiment.spec_select import parse_url
 from netsim.kernel.journey import Step
 from netsim.measure.journey import Journey
+from netsim.wire.addr import ip_text
 from netsim.workload.http_client import ClientSpec, HttpClient
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def explain(cluster: "Cluster", source: str, target: str, timeout_ns: int, arp: 
     host = cluster.host(source)
     steps: list[Step] = []
     started_ns = cluster.engine.now
-    answered = _ping if target.startswith(_PING) else _get
+    answered = next((ask for scheme, ask in _ASKING.items() if target.startswith(scheme)), _get)
     stop = cluster.follow(steps.append)
     try:
         outcome = answered(cluster, host, target, timeout_ns)
@@ -75,6 +76,22 @@ def _run_until(cluster: "Cluster", done: list[object], timeout_ns: int) -> None:
     while not done and cluster.engine.now < deadline:
         cluster.engine.run(min(cluster.engine.now + MS, deadline))
     cluster.engine.run(cluster.engine.now + _AFTER_NS)
+
+
+def _lookup(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
+    """Look a name up, as getaddrinfo does or for one record type."""
+    url = parse_url(target)
+    started_ns = cluster.engine.now
+    done: list[str] = []
+
+    def resolved(answer: "LookupResult", now: int) -> None:
+        took = f"after {format_duration(now - started_ns)} and {answer.queries} queries"
+        found = ", ".join(map(ip_text, answer.addresses))
+        done.append(f"{found} {took}" if found else f"{answer.error or 'NODATA'} {took}")
+
+    cluster.resolver_of(host).lookup(url.host, resolved, url.family)
+    _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
+    return done[0] if done else f"no answer within {format_duration(timeout_ns)}"
 
 
 def _get(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
@@ -119,3 +136,6 @@ def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str
     cluster.resolver_of(host).lookup(name, resolved, "ipv4")
     _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
     return done[0] if done else f"no answer within {format_duration(timeout_ns)}"
+
+
+_ASKING = {_PING: _ping, "dns://": _lookup}

@@ -1,4 +1,4 @@
-"""Service discovery of running clusters: CoreDNS and kube-dns, names outside, pods' policies, TCP, NodeLocal DNSCache."""
+"""Service discovery of running clusters: CoreDNS, kube-dns, names outside, DNS policies, TCP, NodeLocal DNSCache."""
 
 from pathlib import Path
 
@@ -144,7 +144,9 @@ def test_a_and_aaaa_leave_from_one_port(coredns: Cluster) -> None:
     stop = coredns.follow(steps.append)
     resolve(coredns, "pod/cluster-first", "many.default.svc.cluster.local.")
     stop()
-    sent = [step for step in steps if step.kind == "send" and step.flow.dport == 53 and step.flow.proto == UDP]
+    sent = [
+        step for step in steps if step.kind == "send" and step.flow.dport == 53 and step.flow.proto == UDP
+    ]
     assert len(sent) == 2
     assert sent[0].at_ns == sent[1].at_ns
     assert sent[0].flow == sent[1].flow
@@ -182,7 +184,9 @@ def test_the_kubelet_keeps_what_fits_and_says_so(tmp_path: Path) -> None:
     assert conf.nameservers == ("10.96.0.10", "10.0.0.1", "10.0.0.2")
     assert conf.searches[3:] == ("a.example", "b.example", "c.example")
     said = [event for event in events if event.reason == "DNSConfigForming"]
-    assert [(event.component, event.name, event.node) for event in said] == [("kubelet", "greedy", "control-plane")] * 2
+    assert [(event.component, event.name, event.node) for event in said] == [
+        ("kubelet", "greedy", "control-plane")
+    ] * 2
 
 
 # -- kube-dns ----------------------------------------------------------------------------------------------------------
@@ -194,7 +198,10 @@ def test_the_tutorials_kube_dns_has_three_containers(kube_dns: Cluster) -> None:
         ("kubedns", True), ("dnsmasq", True), ("sidecar", True),
     ]  # fmt: skip
     kube_dns.run("100s")  # the sidecar's pages keep the liveness probes happy
-    assert [status.restartCount for status in pods(kube_dns, **{"k8s-app": "kube-dns"})[0].status.containerStatuses] == [0] * 3
+    assert [
+        status.restartCount
+        for status in pods(kube_dns, **{"k8s-app": "kube-dns"})[0].status.containerStatuses
+    ] == [0] * 3
 
 
 @pytest.mark.parametrize(
@@ -207,7 +214,9 @@ def test_the_tutorials_kube_dns_has_three_containers(kube_dns: Cluster) -> None:
         ("nope.widget.com", ("NXDOMAIN",)),
     ],
 )
-def test_the_tutorials_table_of_names(kube_dns: Cluster, name: str, addresses: tuple[str, ...] | None) -> None:
+def test_the_tutorials_table_of_names(
+    kube_dns: Cluster, name: str, addresses: tuple[str, ...] | None
+) -> None:
     assert resolve(kube_dns, "pod/test-pod", name) == (addresses or (service_ip(kube_dns, "nginx-service"),))
 
 
@@ -244,7 +253,9 @@ def test_pods_ask_the_cache_on_their_node_past_conntrack(cached: Cluster) -> Non
 
 
 def test_the_cache_answers_again_without_coredns(cached: Cluster) -> None:
-    first, again = (followed(cached, "pod/local", name) for name in ("my-nginx.default.svc.cluster.local.",) * 2)
+    first, again = (
+        followed(cached, "pod/local", name) for name in ("my-nginx.default.svc.cluster.local.",) * 2
+    )
     assert first
     assert not [step for step in again if step.flow.proto == TCP]
     assert resolve(cached, "pod/local", "www.example.com")[0] == "93.184.215.14"
@@ -259,4 +270,9 @@ def test_the_caches_rules_as_iptables_prints_them(cached: Cluster) -> None:
 
 
 def test_shipped_topologies_are_used() -> None:
-    assert {path.stem for path in TOPOLOGIES.glob("*dns*.yaml")} >= {"dns", "dns-outside", "dns-race", "kube-dns"}
+    assert {path.stem for path in TOPOLOGIES.glob("*dns*.yaml")} >= {
+        "dns",
+        "dns-outside",
+        "dns-race",
+        "kube-dns",
+    }

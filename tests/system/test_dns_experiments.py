@@ -65,7 +65,9 @@ def test_five_seconds_and_the_cures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("kernel", "window"), [("6.8", "10us"), ("4.15", "0s")])
-def test_nobody_waits_under_a_new_kernel_or_without_a_window(tmp_path: Path, kernel: str, window: str) -> None:
+def test_nobody_waits_under_a_new_kernel_or_without_a_window(
+    tmp_path: Path, kernel: str, window: str
+) -> None:
     result = race(tmp_path, kernel, window)
     assert lookups(result, "plain") == (2.0, 0.0)
     assert result.packets is not None

@@ -1,5 +1,5 @@
-"""DNS messages taken apart and put together again, by Scapy (names in full) and by dnspython (names compressed): the same
-bytes. Also those of a running cluster, as tshark reads them."""
+"""DNS messages taken apart and put together again, by Scapy (names in full) and by dnspython (names compressed): the
+same bytes. Also those of a running cluster, as tshark reads them."""
 
 import random
 import shutil
@@ -31,7 +31,9 @@ RECORDS = (
     Record("cluster.local.", SOA, 30, "ns.dns.cluster.local. hostmaster.cluster.local. 7 7200 1800 86400 30"),
 )
 sections = st.lists(st.sampled_from(RECORDS), max_size=4).map(tuple)
-replies = st.builds(Reply, st.sampled_from([0, 2, 3]), sections, sections, sections, st.booleans(), st.booleans())
+replies = st.builds(
+    Reply, st.sampled_from([0, 2, 3]), sections, sections, sections, st.booleans(), st.booleans()
+)
 queries = st.builds(
     lambda qtype, edns: Query(Question(NAME, qtype), NAME, edns_size=edns),
     st.sampled_from([A, AAAA, SRV, SOA]), st.sampled_from([0, 1232]),
@@ -81,7 +83,11 @@ def capture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("dns") / "dns.pcapng"
     cluster.write_pcapng(record, path)
     datagrams = [hop.packet().to_scapy() for hop in record]
-    messages = [bytes(frame["UDP"].payload) for frame in datagrams if "UDP" in frame and 53 in (frame.sport, frame.dport)]
+    messages = [
+        bytes(frame["UDP"].payload)
+        for frame in datagrams
+        if "UDP" in frame and 53 in (frame.sport, frame.dport)
+    ]
     assert len(messages) > 100
     for wire in messages:
         compressed = b"\xc0\x0c" in wire
@@ -110,9 +116,13 @@ def test_tshark_reads_the_same_names(capture: Path) -> None:
     asked = set(tshark(capture, "-Y", "dns.flags.response == 0", "-T", "fields", "-e", "dns.qry.name"))
     assert {"shop.default.svc.cluster.local", "www.example.com", "www.example.com.cluster.local"} <= asked
     assert {"many.default.svc.cluster.local", "foo.acme.local", "nope.svc.cluster.local"} <= asked
-    found = tshark(capture, "-Y", "dns.flags.rcode == 0 && dns.cname", "-T", "fields", "-e", "dns.cname", "-e", "dns.a")
+    found = tshark(
+        capture, "-Y", "dns.flags.rcode == 0 && dns.cname", "-T", "fields", "-e", "dns.cname", "-e", "dns.a"
+    )
     assert "www.shop.example.org,shop.example.org\t203.0.113.80" in found
     truncated = tshark(capture, "-Y", "dns.flags.truncated == 1", "-T", "fields", "-e", "dns.qry.name")
     assert set(truncated) == {"many.default.svc.cluster.local"}
-    over_tcp = tshark(capture, "-Y", "dns && tcp && dns.flags.response == 1", "-T", "fields", "-e", "dns.count.answers")
+    over_tcp = tshark(
+        capture, "-Y", "dns && tcp && dns.flags.response == 1", "-T", "fields", "-e", "dns.count.answers"
+    )
     assert set(over_tcp) == {"40"}

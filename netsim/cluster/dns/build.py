@@ -201,7 +201,9 @@ def _cache(directive: Directive, place: _Place, after: Handler) -> Handler:
 def _rewrite(directive: Directive, place: _Place, after: Handler) -> Handler:
     rule = rewrite_rule(directive)
     # All lines are one plugin; they are met from the last to the first.
-    return Rewrite((rule, *after.rules), after.next) if isinstance(after, Rewrite) else Rewrite((rule,), after)
+    return (
+        Rewrite((rule, *after.rules), after.next) if isinstance(after, Rewrite) else Rewrite((rule,), after)
+    )
 
 
 def _template(directive: Directive, place: _Place, after: Handler) -> Handler:

@@ -92,7 +92,9 @@ def _answers(words: list[str]) -> tuple[tuple[AnswerRule, ...], bool]:
         return (), True
     while words:
         if words.pop(0) != "answer":
-            raise OptionError("after FROM and TO come answer auto, answer name FROM TO or answer value FROM TO")
+            raise OptionError(
+                "after FROM and TO come answer auto, answer name FROM TO or answer value FROM TO"
+            )
         part = words.pop(0) if words[:1] in (["name"], ["value"]) else "name"
         if len(words) < 2:
             raise OptionError(f"answer {part} takes FROM and TO")

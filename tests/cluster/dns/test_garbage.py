@@ -126,7 +126,9 @@ def test_an_exchange_ends_whatever_comes_back() -> None:
     engine = Engine(seed=1)
     fabric = Fabric(engine, FabricConfig(), FlatCni())
     client, liar = fabric.add_outside("c", ip("198.51.100.1")), fabric.add_outside("s", ip(SERVER))
-    liar.ns.sockets.open_udp(lambda s, payload, src, port, now: s.send(payload[:2] + b"\xff" * 40, src, port, now), 53)
+    liar.ns.sockets.open_udp(
+        lambda s, payload, src, port, now: s.send(payload[:2] + b"\xff" * 40, src, port, now), 53
+    )
     got: list[bytes | None] = []
     exchanger = HostExchanger(client, client, engine.stream("x"))
     exchanger.exchange(ip(SERVER), 53, GOOD, S, lambda payload, _now: got.append(payload))

@@ -45,7 +45,11 @@ def records(lines: str, name: str, qtype: int = A) -> list[tuple[str, str]]:
             "web.shop.org.",
         ),
         ("rewrite {\n name suffix .local .org\n answer auto\n }", "web.example.local.", "web.example.local."),
-        ("rewrite continue name suffix .a .b\nrewrite stop name suffix .b .org", "web.example.a.", "web.example.org."),
+        (
+            "rewrite continue name suffix .a .b\nrewrite stop name suffix .b .org",
+            "web.example.a.",
+            "web.example.org.",
+        ),
     ],
 )
 def test_names_are_rewritten_there_and_back(rule: str, asked: str, owner: str) -> None:
@@ -53,7 +57,9 @@ def test_names_are_rewritten_there_and_back(rule: str, asked: str, owner: str) -
 
 
 def test_the_first_rule_that_matches_is_the_last() -> None:
-    rules = "rewrite name a.example.org web.example.org\nrewrite name web.example.org api.internal.example.org"
+    rules = (
+        "rewrite name a.example.org web.example.org\nrewrite name web.example.org api.internal.example.org"
+    )
     assert [data for _, data in records(rules, "a.example.org.")] == ["10.0.0.1"]
 
 
@@ -116,7 +122,9 @@ def test_what_coredns_refuses_is_said_with_its_line(text: str, line: int, words:
 
 
 def test_bind_is_where_it_listens() -> None:
-    made = check_corefile("a.org:53 {\n bind 127.0.0.1 ::1\n}\nb.org:53 {\n bind 127.0.0.1\n}\nc.org:54 {\n}\n", {})
+    made = check_corefile(
+        "a.org:53 {\n bind 127.0.0.1 ::1\n}\nb.org:53 {\n bind 127.0.0.1\n}\nc.org:54 {\n}\n", {}
+    )
     assert made.binds == {53: (b"\x7f\0\0\x01", bytes(15) + b"\x01")}
 
 

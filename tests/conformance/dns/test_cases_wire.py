@@ -37,7 +37,12 @@ def runs(case: Case) -> bool:
     """Whether a Corefile can say it."""
     config = case["config"]
     plain = config["server"] == "coredns" and config.get("plugin") == "kubernetes"
-    odd = config.get("next") or config.get("synced") is False or config.get("localIPs") or config.get("autopath")
+    odd = (
+        config.get("next")
+        or config.get("synced") is False
+        or config.get("localIPs")
+        or config.get("autopath")
+    )
     return bool(plain and not odd)
 
 
@@ -59,7 +64,11 @@ def corefile(config: Mapping[str, Any]) -> str:
     lines += [f"namespaces {' '.join(config['namespaces'])}"] if config.get("namespaces") else []
     lines += [f"fallthrough {' '.join(config['fallthrough'])}"] if config.get("fallthrough") else []
     lines += [f"multicluster {' '.join(config['multicluster'])}"] if config.get("multicluster") else []
-    switches = {"endpointPodNames": "endpoint_pod_names", "zonal": "zonal", "ignoreEmptyService": "ignore empty_service"}
+    switches = {
+        "endpointPodNames": "endpoint_pod_names",
+        "zonal": "zonal",
+        "ignoreEmptyService": "ignore empty_service",
+    }
     lines += [word for key, word in switches.items() if config.get(key)]
     options = "\n".join(f"        {line}" for line in lines)
     zones = " ".join(config["zones"])
