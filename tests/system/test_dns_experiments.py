@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from systemlab import ROOT, loaded
 
+import netsim
 from netsim.experiment.results import Results
 from netsim.measure.lookups import SLOW_LOOKUP_NS, lookups_of
 
@@ -94,3 +95,10 @@ def test_who_remembers_a_name_suffers_longer(tmp_path: Path) -> None:
     assert [errors(name, 5, 9) > 0.05 for name in CACHES] == [False, False, True, True]
     assert [errors(name, 12, 18) > 0.05 for name in CACHES] == [False, False, False, True]
     assert "rules" not in result.failover("web-forever").sentence("pod-delete-1")
+
+
+def test_a_coredns_node_dies() -> None:
+    """`dns-failover` as shipped: its checks hold."""
+    result = netsim.load(ROOT / "experiments" / "dns-failover.yaml").run()
+    assert [check.name for check in result.checks if not check.passed] == []
+    assert len(result.checks) == 4

@@ -15,6 +15,7 @@ from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.dns.build import Configuration, Surroundings, build
 from netsim.cluster.dns.corefile import CorefileError, Problem
 from netsim.cluster.dns.exchange import HostExchanger
+from netsim.cluster.dns.forward import KEPT_NS
 from netsim.cluster.dns.health import StatusServer
 from netsim.cluster.dns.manifests import COREFILE_KEY, MOUNT_PATH
 from netsim.cluster.dns.resolvconf import ResolvConf
@@ -63,7 +64,7 @@ class CoreDnsApp(DnsServer):
         self._timing = timing
         self._corefile = corefile
         self._files = files or {}
-        self._exchanger = HostExchanger(host, self, self.rng)
+        self._exchanger = HostExchanger(host, self, self.rng, KEPT_NS)
         self._configuration = Configuration()
         self._watches: list[Watch] = []
         self._leaving = False

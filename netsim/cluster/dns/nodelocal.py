@@ -9,13 +9,14 @@ Why it cures the lookups that take 5 s: a pod's queries are NOTRACK, so no two o
 (`netsim.kernel.clash`); the cache asks kube-dns over TCP (`force_tcp`), whose lost packets are repeated within a
 second.
 Simplified: a process of the node instead of a DaemonSet's pod with hostNetwork; never upgraded, so that the address is
-never without a server; a new TCP connection for every question.
+never without a server.
 """
 
 from typing import Final
 
 from netsim.cluster.dns.build import Surroundings, build
 from netsim.cluster.dns.exchange import HostExchanger
+from netsim.cluster.dns.forward import KEPT_NS
 from netsim.cluster.dns.resolvconf import ResolvConf
 from netsim.cluster.dns.server import DnsServer
 from netsim.cluster.dns.world import World
@@ -106,7 +107,7 @@ class NodeLocalCache(DnsServer):
         ns.add_address(ip(ADDRESS), interface)
         assert ns.xtables is not None
         ns.xtables.restore(_RULES.format(local=ADDRESS))
-        exchanger = HostExchanger(self.host, self, self.rng)
+        exchanger = HostExchanger(self.host, self, self.rng, KEPT_NS)
         around = Surroundings(World(), self.codec, self.rng, exchanger, (ADDRESS,), self._conf)
         made = build(self._text, around)
         self.listen(made.ports, made.binds)

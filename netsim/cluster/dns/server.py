@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 
 from netsim.cluster.dns.chain import NEVER_AGAIN, Handler, Request
-from netsim.cluster.dns.exchange import tcp_frames
+from netsim.cluster.dns.exchange_tcp import tcp_frames
 from netsim.fabric.app import Exited
 from netsim.fabric.host import Host
 from netsim.kernel.errno import Errno

@@ -101,7 +101,8 @@ def template_options(directive: Directive, zones: tuple[str, ...]) -> TemplateOp
         raise OptionError("template takes a class (IN or ANY), a type and zones")
     matches: list[re.Pattern[str]] = []
     records: dict[str, tuple[str, ...]] = {}
-    rcode, fallthrough = NOERROR, ()
+    rcode = NOERROR
+    fallthrough: tuple[str, ...] = ()
     try:
         kind = dns.rdatatype.from_text(directive.args[1])
         for option in directive.block:
