@@ -32,8 +32,8 @@ class Exchanger(Protocol):
 
 
 class HostExchanger:
-    """Sends questions from a host: over UDP each from a socket and port of its own, over TCP by connections that are kept
-    for `keep_ns` (`exchange_tcp`)."""
+    """Sends questions from a host: over UDP each from a socket and port of its own, over TCP by connections that are
+    kept for `keep_ns` (`exchange_tcp`)."""
 
     def __init__(self, host: Host, owner: object, rng: Random, keep_ns: int = 0) -> None:
         self._connections = Connections(host, owner, keep_ns)
