@@ -25,7 +25,7 @@ def explain(
     target: Annotated[
         str,
         typer.Option(
-            "--to", help="What is asked for: a URL such as http://my-nginx/, ping://NAME or sctp://NAME:PORT."
+            "--to", help="What is asked for: http://my-nginx/, ping://NAME, dns://NAME or sctp://NAME:PORT."
         ),
     ],
     seed: Annotated[int, typer.Option(help="Which of the possible runs.", min=0)] = 1,

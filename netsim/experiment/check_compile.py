@@ -1,8 +1,8 @@
 """Compiling checks: from a syntax tree to something that can be evaluated, with every part's kind known.
 
-Called by `checks.compile_check`. Durations, numbers, claims (true or false) and texts do not mix, except that a literal
-0 may be compared with a duration. All values are numpy arrays, so that what has a value per replication and what has
-one value combine by numpy's own rules.
+Called by `checks.compile_check`. Durations, numbers, claims (true or false) and texts do not mix, except that a
+literal 0 may be compared with a duration. All values are numpy arrays, so that what has a value per replication and
+what has one value combine by numpy's own rules.
 """
 
 import ast
@@ -264,7 +264,8 @@ class Compiler:
             raise self.fail(name, _unknown(name.id, sorted(SUBJECTS), "here"))
         subject = SUBJECTS[name.id]
         texts = self.arguments(call, name.id, subject.least, subject.most, name)
-        self.services += texts[:1]
+        if subject.about == "service":
+            self.services += texts[:1]
         return name.id, subject
 
     def arguments(

@@ -1,5 +1,6 @@
 """The vocabulary of the check language: what can be asked of a run, of which kind it is, and how it is computed.
 
+    lookups, lookups('load')              .total .queries .slow .p50 ... of loads to dns://
     errors, errors('svc')                 share of requests that failed
     requests, requests('svc')             .total .ok .failed .retried .connections .timeout .refused ...
     latency, latency('svc')               .min .mean .p50 .p90 .p95 .p99 .p999 .max of the successes
@@ -13,6 +14,8 @@ What a failover gives has a value per replication and fault, and a comparison ha
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from netsim.measure.lookups import SLOW_LOOKUP_NS, lookups_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,6 +149,28 @@ def _failover_values(m: Measurements, texts: tuple[str, ...], column: str) -> "F
 
 _MARK_COLUMNS: Final = frozenset({"detected_ns", "status_ns", "endpoints_ns", "rules_ns", "first_success_ns"})
 
+
+def _lookups(m: Measurements, texts: tuple[str, ...]) -> "pd.DataFrame":
+    """The look-ups of a load (or of all); those that ended with the run do not count."""
+    frame = lookups_of(m.requests)
+    loads = sorted(set(frame["load"]))
+    if texts and texts[0] not in loads:
+        raise KeyError(f"no load {texts[0]!r} looked anything up; there are {', '.join(loads) or 'none'}")
+    return frame[frame["load"] == texts[0]] if texts else frame
+
+
+def _lookup_time(q: float | None) -> Quantity:
+    def get(m: Measurements, texts: tuple[str, ...]) -> "Floats":
+        import numpy as np
+
+        took = _lookups(m, texts)["latency_ns"].to_numpy(dtype=np.float64)
+        if not took.size:
+            return _array(float("nan"))
+        return _array(took.mean() if q is None else np.quantile(took, q))
+
+    return Quantity("ns", get)
+
+
 _PERCENTILES: Final = {
     "min": 0.0,
     "p50": 0.5,
@@ -174,6 +199,15 @@ REQUESTS: Final[Mapping[str, Quantity]] = {
 LATENCY: Final[Mapping[str, Quantity]] = {
     "mean": _latency(None),
     **{name: _latency(q) for name, q in _PERCENTILES.items()},
+}
+
+LOOKUPS: Final[Mapping[str, Quantity]] = {
+    "total": Quantity("count", lambda m, t: _array(len(_lookups(m, t)))),
+    "queries": Quantity("plain", lambda m, t: _array(_lookups(m, t)["queries"].mean())),
+    "slow": Quantity("share", lambda m, t: _array((_lookups(m, t)["latency_ns"] >= SLOW_LOOKUP_NS).mean())),
+    "failed": Quantity("share", lambda m, t: _array((_lookups(m, t)["outcome"] != "ok").mean())),
+    "mean": _lookup_time(None),
+    **{name: _lookup_time(q) for name, q in _PERCENTILES.items()},
 }
 
 SPLIT: Final[Mapping[str, Quantity]] = {
@@ -221,12 +255,14 @@ class Subject:
     most: int
     attributes: Mapping[str, Quantity]
     quantity: Quantity | None = None
+    about: Literal["service", "load"] = "service"  # what the first text names
 
 
 SUBJECTS: Final[Mapping[str, Subject]] = {
     "errors": Subject(0, 1, {}, ERRORS),
     "failover": Subject(1, 2, FAILOVER),
     "latency": Subject(0, 1, LATENCY),
+    "lookups": Subject(0, 1, LOOKUPS, about="load"),
     "requests": Subject(0, 1, REQUESTS),
     "split": Subject(1, 1, SPLIT),
 }

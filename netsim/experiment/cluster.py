@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controlplane import ControlPlane, Outside
-from netsim.cluster.dns.manifests import cluster_dns_address, dns_objects
-from netsim.cluster.dns.outside import outside_names
-from netsim.cluster.dns.resolvconf import ResolvConf, pod_resolv_conf
+from netsim.cluster.dns.resolvconf import ResolvConf
 from netsim.cluster.objects import Pod
 from netsim.cluster.timing import Timing
 from netsim.engine import MS, Engine, S, parse_duration
 from netsim.experiment.addon_ingress import publish_hosts
 from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
+from netsim.experiment.build_dns import dns_addon, resolv_conf_of, start_name_servers, start_node_caches
 from netsim.experiment.build_outside import build_balancers, build_routes, hosts_file, start_servers
 from netsim.experiment.fillers import fillers
 from netsim.fabric.capture import Capture
@@ -34,7 +33,7 @@ from netsim.wire.addr import Address, ip, ip_text
 from netsim.workload.containers import Containers
 from netsim.workload.dns_app import DnsApps
 from netsim.workload.prober import HostProber
-from netsim.workload.resolver import Resolver
+from netsim.workload.resolver import DNS_CACHE, RESOLVER, Resolver
 
 if TYPE_CHECKING:
     import simpy
@@ -65,11 +64,11 @@ class Cluster:
         self.spec: ClusterSpec = topology.spec
         self.engine = Engine(seed)
         self.fabric = build_fabric(self.engine, self.spec)
-        outside_names(self.fabric.router).start(self.engine.now)
         nodes = build_nodes(self.fabric, self.spec)
         build_routes(self.fabric, self.spec)
         self.balancers = build_balancers(self.fabric, self.spec)
         self.outside_apps = start_servers(self.fabric, self.spec)
+        start_name_servers(self.fabric, self.spec)
         timing = Timing.for_version(self.spec.kubernetesVersion, self.spec.timing_flags())
         dns = DnsApps(self.spec.networking.dnsDomain, self.spec.networking.podSubnet)
         self.containers = Containers(self.engine, self.fabric, dns.app_for)
@@ -94,13 +93,11 @@ class Cluster:
 
     # ------------------------------------------------------------------ building
     def _resolv_conf(self, pod: Pod) -> ResolvConf:
-        networking = self.spec.networking
-        address = cluster_dns_address(networking.serviceSubnet)
-        return pod_resolv_conf(pod, (address,), networking.dnsDomain, self.node_resolv_conf)
+        return resolv_conf_of(pod, self.spec, self.node_resolv_conf, self.engine)
 
     @property
     def node_resolv_conf(self) -> ResolvConf:
-        """The nodes' own /etc/resolv.conf: the router, which knows no names: NXDOMAIN (`outside_names`)."""
+        """The nodes' own /etc/resolv.conf: the router, which knows the names outside (`build_dns`)."""
         return ResolvConf((ip_text(self.fabric.router.address),))
 
     # ------------------------------------------------------------------ time
@@ -124,14 +121,12 @@ class Cluster:
         if self._started:
             return
         self._started = True
-        networking, dns = self.spec.networking, self.spec.dns
         given = {(item.kind, *item.key) for item in self.topology.objects}
-        addons = dns_objects(
-            networking.serviceSubnet, networking.dnsDomain, dns.replicas, self.control_plane.timing.version
-        )
+        addons = dns_addon(self.spec, self.control_plane.timing.version)
         self.control_plane.apply([item for item in addons if (item.kind, *item.key) not in given])
         self.control_plane.apply(self.topology.objects)
         self.control_plane.apply(fillers(self.spec.fillers.services, self.spec.fillers.endpoints))
+        start_node_caches(self.fabric, self.spec, self.node_resolv_conf)
         self.control_plane.start()
 
     def settle(self) -> int:
@@ -208,13 +203,30 @@ class Cluster:
         return sorted(found, key=lambda host: host.name)
 
     def resolver_of(self, host: Host) -> Resolver:
-        """A host's resolver (glibc's manners), made on first use."""
-        found = self._resolvers.get(host.name)
+        """A host's resolver, made on first use: glibc without a cache, unless the pod's annotations say otherwise."""
+        return self.resolver_for(host)
+
+    def resolver_for(self, host: Host, style: str = "", cache: str = "", process: str = "") -> Resolver:
+        """A resolver of a host with these manners (as `resolver_of` where they are ""), one per `process`."""
+        key = f"{host.name} {process} {style} {cache}" if style or cache else host.name
+        found = self._resolvers.get(key)
         if found is None or found.host is not host:
-            conf = host.resolv_conf or self.node_resolv_conf
-            hosts = hosts_file(self.fabric, host)
-            found = self._resolvers[host.name] = Resolver(host, conf, hosts=hosts)
+            notes = self._annotations(host)
+            found = self._resolvers[key] = Resolver(
+                host,
+                host.resolv_conf or self.node_resolv_conf,
+                style or notes.get(RESOLVER, "glibc"),
+                cache=cache or notes.get(DNS_CACHE, "none"),
+                hosts=hosts_file(self.fabric, host),
+            )
         return found
+
+    def _annotations(self, host: Host) -> Mapping[str, str]:
+        """Those of the pod that a host is."""
+        if host.name not in self.containers.hosts:
+            return {}
+        pod = self.api.get(Pod, *host.name.split("/", 1))
+        return pod.metadata.annotations if pod is not None else {}
 
     def exec(self, where: str, command: str | Sequence[str], limit: str | int = "60s") -> "CommandResult":
         """Run a command in a pod, on a node or on an outside host, as `kubectl exec` does: `exec("client", "nslookup

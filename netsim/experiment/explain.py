@@ -1,4 +1,4 @@
-"""Explaining one request: follow every packet that it causes, and say how it ended.
+"""Explaining one request, ping or look-up: follow every packet that it causes, and say how it ended.
 
 Called by `netsim explain` and `Cluster.explain`. Only packets that begin at or answer the client's request
 are kept: its DNS lookups, its connection, what an ingress controller asks on its behalf, and ICMP errors about them;
@@ -14,7 +14,7 @@ from netsim.engine import MS, format_duration
 from netsim.experiment.spec_select import parse_url
 from netsim.kernel.journey import Step
 from netsim.measure.journey import Journey
-from netsim.wire.addr import ip
+from netsim.wire.addr import ip, ip_text
 from netsim.workload.clients import make_client
 from netsim.workload.http_client import ClientSpec
 from netsim.workload.ingress.records import ProxiedRequest
@@ -120,6 +120,22 @@ def _run_until(cluster: "Cluster", done: list[object], timeout_ns: int) -> None:
     cluster.engine.run(cluster.engine.now + _AFTER_NS)
 
 
+def _lookup(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str:
+    """Look a name up, as getaddrinfo does or for one record type."""
+    url = parse_url(target)
+    started_ns = cluster.engine.now
+    done: list[str] = []
+
+    def resolved(answer: "LookupResult", now: int) -> None:
+        took = f"after {format_duration(now - started_ns)} and {answer.queries} queries"
+        found = ", ".join(map(ip_text, answer.addresses))
+        done.append(f"{found} {took}" if found else f"{answer.error or 'NODATA'} {took}")
+
+    cluster.resolver_of(host).lookup(url.host, resolved, url.family)
+    _run_until(cluster, done, timeout_ns)  # type: ignore[arg-type]
+    return done[0] if done else f"no answer within {format_duration(timeout_ns)}"
+
+
 def _get(cluster: "Cluster", host: "Host", target: str, timeout_ns: int, headers: Mapping[str, str]) -> str:
     url = parse_url(target)
     spec = ClientSpec(url.host, url.port, url.path, timeout_ns=timeout_ns, headers=tuple(headers.items()))
@@ -199,4 +215,4 @@ def _ping(cluster: "Cluster", host: "Host", target: str, timeout_ns: int) -> str
     return done[0] if done else f"no answer within {format_duration(timeout_ns)}"
 
 
-_SCHEMES = {_PING: _ping, _SCTP: _sctp}
+_SCHEMES = {_PING: _ping, _SCTP: _sctp, "dns://": _lookup}

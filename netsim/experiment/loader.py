@@ -1,8 +1,9 @@
 """Files -> topology and experiment, or all their problems at once.
 
-Called by: the command line, `netsim.load`, tests. Everything is read and checked before SpecErrors is raised with every
-problem of every file: syntax (reading goes on at the next document), unknown fields, types and values, then names and
-references across documents. Checks that would only find follow-up errors of a part that could not be read are left out.
+Called by: the command line, `netsim.load`, tests. Everything is read and checked before SpecErrors is raised with
+every problem of every file: syntax (reading goes on at the next document), unknown fields, types and values, then
+names and references across documents. Checks that would only find follow-up errors of a part that could not be read
+are left out.
 """
 
 import gc
@@ -31,6 +32,7 @@ from netsim.experiment.loader_variants import (
     without_variants,
 )
 from netsim.experiment.rules_cluster import check_cluster
+from netsim.experiment.rules_dns import check_dns_config
 from netsim.experiment.rules_experiment import check_experiment
 from netsim.experiment.rules_ingress import check_ingresses
 from netsim.experiment.rules_names import Directory
@@ -178,6 +180,7 @@ def _cross_checks(
         check_addons(draft.addons, claims, cluster)
     check_objects(draft.loaded, services)
     check_ingresses(draft.loaded, services, draft.addons)
+    check_dns_config(draft.loaded, spec)
     if not unsure & {"nodes", "networking"}:
         check_nodes(draft.loaded, templates, spec)
     hosts = frozenset(

@@ -17,6 +17,7 @@ from netsim.workload.containers import ServerRule
 from netsim.workload.faults import FaultInjector, FaultPlan
 from netsim.workload.http_server import ServerSpec
 from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
+from netsim.workload.load_lookups import LookupGenerator
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
@@ -48,7 +49,7 @@ def play(
     return replace(recording, captures={"capture": pcapng_bytes(capture, cluster.names(), epoch_ns)})
 
 
-def begin(cluster: "Cluster", spec: "ExperimentSpec") -> list[LoadGenerator]:
+def begin(cluster: "Cluster", spec: "ExperimentSpec") -> list[LoadGenerator | LookupGenerator]:
     """Boot the cluster, start the loads and plan the faults; it is the experiment's zero then."""
     cluster.containers.rules += [server_rule(server) for server in spec.servers]
     epoch_ns = cluster.settle()
@@ -58,17 +59,27 @@ def begin(cluster: "Cluster", spec: "ExperimentSpec") -> list[LoadGenerator]:
     return generators
 
 
-def start_loads(cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int) -> list[LoadGenerator]:
+def start_loads(
+    cluster: "Cluster", loads: "tuple[Load, ...]", epoch_ns: int
+) -> list[LoadGenerator | LookupGenerator]:
     """One generator per load and client host."""
     backends, numbers, messages = Backends(cluster), Numbers(), Messages()
-    made = []
+    made: list[LoadGenerator | LookupGenerator] = []
     for load in loads:
         hosts = cluster.select_hosts(load.from_)
         for index, host in enumerate(hosts):
+            resolver = cluster.resolver_for(host, load.resolver, load.dnsCache, load.name)
+            spec = load_spec(load, len(hosts), default_family(cluster.spec))
+            if load.to.scheme == "dns":
+                place = (index, len(hosts))
+                lookups = LookupGenerator(host, spec, resolver, epoch_ns, place, numbers)
+                lookups.start(cluster.engine.now)
+                made.append(lookups)
+                continue
             generator = LoadGenerator(
                 host,
-                load_spec(load, len(hosts), default_family(cluster.spec)),
-                cluster.resolver_of(host),
+                spec,
+                resolver,
                 backends.where,
                 epoch_ns,
                 index=index,
@@ -107,7 +118,7 @@ def load_spec(load: "Load", clients: int, family: str = "ipv4") -> LoadSpec:
         start_ns=load.start_ns,
         for_ns=load.for_ns,
         resolve=load.resolve,
-        family=load.ipFamily or family,
+        family=load.to.family or load.ipFamily or family,
         headers=tuple(load.headers.items()),
     )
 

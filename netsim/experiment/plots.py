@@ -56,11 +56,22 @@ class Plots:
         name = self._analysis.service_asked(service)
         return latency_plot(requests[requests["service"] == name], f"Latency of {name}")
 
+    def lookups(self) -> "Plot":
+        """How long name look-ups take, and the queries that they need, by load. KeyError when there were none."""
+        from netsim.measure.figures_lookups import lookup_plot
+        from netsim.measure.lookups import lookups_of
+
+        if lookups_of(self._analysis.requests).empty:
+            raise KeyError("no load of this run looks names up: write to: dns://NAME")
+        return lookup_plot(self._analysis.requests)
+
     def all(self) -> "Iterator[tuple[str, Plot]]":
         """(file name without ending, figure) of everything there is to show."""
         if self._analysis.requests.empty:
             return
         yield "latency", self.latency()
+        if (self._analysis.requests["queries"] > 0).any():
+            yield "lookups", self.lookups()
         for service in self._analysis.services:
             tag = service.replace("/", "-")
             yield f"split-{tag}", self.split(service)

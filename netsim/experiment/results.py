@@ -249,7 +249,10 @@ class Results:
             manifest["versions"],
             tuple(manifest["warnings"]),
         )
-        requests = pd.read_parquet(source / "requests.parquet").astype(dict(REQUEST_TYPES))
+        requests = pd.read_parquet(source / "requests.parquet")
+        if "queries" not in requests:  # written before look-ups were a load
+            requests["queries"] = 0
+        requests = requests.astype(dict(REQUEST_TYPES))
         events = pd.read_parquet(source / "events.parquet").astype(dict(EVENT_TYPES))
         books = [PacketBooks.from_dict(entry) for entry in manifest["packets"]]
         checks = [CheckResult(**entry) for entry in manifest["checks"]]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from netsim.cluster.families import family_of
+from netsim.experiment.rules_dns import check_dns
 from netsim.experiment.rules_families import FAMILIES_OF, check_families
 from netsim.experiment.rules_objects import check_labels
 from netsim.experiment.rules_outside import check_outside
@@ -56,6 +57,7 @@ def check_cluster(spec: ClusterSpec, place: Place, unsure: frozenset[str] = froz
     check_outside(spec, entries, place)
     _check_links(spec, entries, place)
     _check_fillers(spec, place)
+    check_dns(spec, place)
     if spec.dns.replicas == 0:
         place.problems.note("dns.replicas is 0: no name will resolve")
 

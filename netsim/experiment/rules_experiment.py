@@ -6,6 +6,7 @@ Called by: `loader`. `place` is that of the document's `spec`; the topology has 
 from collections.abc import Sequence
 
 from netsim.experiment.checks import compile_check
+from netsim.experiment.rules_dns import check_lookups, note_unknown_name
 from netsim.experiment.rules_families import load_family_problem
 from netsim.experiment.rules_faults import check_fault
 from netsim.experiment.rules_names import Directory, is_address
@@ -73,9 +74,11 @@ def _check_load(
     load = item.value
     if item.whole:
         _check_model(load, place, path)
+    if load.to.scheme == "dns":
+        check_lookups(load, place, path)
     if parts.ends_by(load.start_ns):
         place.error((*path, "start"), f"the load starts after the end: the experiment takes {parts.length()}")
-    if parts.ends_by(load.timeout_ns - 1):
+    if load.to.scheme != "dns" and parts.ends_by(load.timeout_ns - 1):
         message = f"the timeout is longer than the experiment ({parts.length()}): nothing would ever time out"
         place.error((*path, "timeout"), message)
     if load.to.scheme != "http" and "method" in load.model_fields_set:
@@ -111,6 +114,9 @@ def _check_target(
 ) -> None:
     host = load.to.host
     namespaces = list(dict.fromkeys(client.namespace for client in clients)) or ["default"]
+    if load.to.scheme == "dns":
+        note_unknown_name(load, directory.problem_with_name(host, namespaces), place)
+        return
     if not clients and not directory.unsure & {"nodes", "external"} and host in directory.outside_names():
         return
     if is_address(host):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from netsim.cluster.families import cluster_ips
 from netsim.cluster.objects import Service
+from netsim.experiment.rules_dns import outside_names
 from netsim.experiment.rules_place import Templates
 from netsim.experiment.spec_cluster import ClusterSpec
 from netsim.experiment.spec_names import did_you_mean
@@ -59,6 +60,8 @@ class Directory:
         if name.endswith(f".pod.{self.spec.networking.dnsDomain}"):
             return ""
         if any(self.service_of(name, namespace) for namespace in namespaces):
+            return ""
+        if name.lower() in outside_names(self.spec):
             return ""
         outside = {external.name: external.address for external in self.spec.external}
         if name in outside:

@@ -24,6 +24,9 @@ from netsim.engine import parse_duration
 from netsim.experiment.rules_hostports import check_host_ports
 from netsim.experiment.rules_place import TEMPLATE, Loaded, Path, Place
 from netsim.experiment.spec_names import did_you_mean
+from netsim.workload.resolver import DNS_CACHE, RESOLVER
+from netsim.workload.resolver_cache import cache_policy
+from netsim.workload.resolver_lookup import STYLES
 
 ALLOW_EMPTY = "netsim/allow-empty"
 SERVICE_TIME = "netsim/service-time"
@@ -94,6 +97,8 @@ def _check_annotation(key: str, value: str, place: Place, path: Path) -> None:
             parse_duration(value)
         except ValueError as error:
             place.error(path, str(error))
+    elif key in (RESOLVER, DNS_CACHE):
+        _check_resolver(key, value, place, path)
     elif key == APP:
         if value != "echo":
             place.error(
@@ -103,8 +108,18 @@ def _check_annotation(key: str, value: str, place: Place, path: Path) -> None:
         if value not in ("true", "false"):
             place.error(path, f'must be "true" or "false", not "{value}"')
     else:
-        known = (SERVICE_TIME, START_UP_DELAY, APP, ALLOW_EMPTY)
+        known = (SERVICE_TIME, START_UP_DELAY, APP, ALLOW_EMPTY, RESOLVER, DNS_CACHE)
         place.error(path, f'unknown annotation "{key}"{did_you_mean(key, known)}', key=True)
+
+
+def _check_resolver(key: str, value: str, place: Place, path: Path) -> None:
+    if key == RESOLVER and value not in STYLES:
+        place.error(path, f'"{value}" is no resolver: write one of {", ".join(STYLES)}')
+    if key == DNS_CACHE:
+        try:
+            cache_policy(value)
+        except ValueError as error:
+            place.error(path, str(error))
 
 
 def _check_workload(thing: Deployment | ReplicaSet | StatefulSet | DaemonSet, place: Place) -> None:

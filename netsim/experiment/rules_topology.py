@@ -30,7 +30,7 @@ def collect_templates(
     """What makes pods in this topology, the cluster's own DNS servers and other add-ons included."""
     templates = Templates()
     dns = {"k8s-app": "kube-dns"}
-    templates.add(Template("kube-system", "Deployment/coredns", dns, None, spec.dns.replicas))
+    templates.add(Template("kube-system", f"Deployment/{spec.dns.deployment}", dns, None, spec.dns.pods))
     for item in addons:
         if isinstance(item, Deployment):
             pods = item.spec.template

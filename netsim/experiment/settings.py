@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from netsim.engine import S
 from netsim.fabric.fabric import FabricConfig
 from netsim.fabric.link import LinkSpec, Netem
+from netsim.kernel.clash import resolution_of
 from netsim.kernel.sysctl import Sysctl
 from netsim.wire.addr import Prefix
 
@@ -30,6 +31,8 @@ def fabric_config(spec: "ClusterSpec") -> FabricConfig:
         nf_conntrack_max=max(131072, 32768 * CORES),
         nf_conntrack_tcp_timeout_established_ns=24 * 3600 * S,
         nf_conntrack_tcp_timeout_close_wait_ns=3600 * S,
+        conntrack_race_window_ns=spec.conntrack_race_window_ns,
+        clash_resolution=resolution_of(spec.kernel_release),
     )
     underlay, *more_underlays = map(Prefix.parse, spec.networking.node_subnets)
     pod_subnet, *more_pod_subnets = map(Prefix.parse, spec.networking.pod_subnets)

@@ -21,6 +21,7 @@ from pydantic import BeforeValidator, Field, StrictBool, model_validator
 from netsim.cluster.objects import Taint
 from netsim.cluster.objects.meta import Port
 from netsim.cluster.objects.node import EXCLUDE_LABEL
+from netsim.experiment.spec_dns import Dns
 from netsim.experiment.spec_fields import (
     Addresses,
     Duration,
@@ -39,6 +40,7 @@ from netsim.experiment.spec_proxy import (
     KubeProxyConfig,
     NftablesConfig,
 )
+from netsim.kernel.cost import FIRST_PACKET_NS
 
 Role = Literal["control-plane", "worker"]
 
@@ -175,13 +177,6 @@ class Links(SpecModel):
     overrides: tuple[LinkOverride, ...] = ()
 
 
-class Dns(SpecModel):
-    """The cluster's DNS servers. Their Corefile is the ConfigMap `coredns` in `kube-system`, if there is one."""
-
-    provider: Literal["coredns"] = "coredns"
-    replicas: Annotated[int, Field(strict=True, ge=0, le=100)] = 2
-
-
 class IngressNodePorts(SpecModel):
     """The node ports of the ingress controller's Service; 30080 and 30443 unless they are taken."""
 
@@ -232,6 +227,8 @@ class ClusterSpec(OutsideSpec):
 
     kubernetesVersion: Annotated[str, BeforeValidator(_version)] = "1.34"
     kernel: Annotated[str, BeforeValidator(_kernel)] = "6.8"
+    # How long a first packet is in hand (`netsim.kernel.clash`): what it costs to cross a node (`netsim.kernel.cost`).
+    conntrack_race_window_ns: Duration = Field(FIRST_PACKET_NS, alias="conntrackRaceWindow")
     networking: Networking = Networking()
     nodes: tuple[NodeSpec, ...] = (NodeSpec(role="control-plane"),)
     links: Links = Links()

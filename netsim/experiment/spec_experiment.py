@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, TypeAdapter, WithJsonSchema
 
 from netsim.experiment.spec_cluster import Metadata
+from netsim.experiment.spec_dns import DnsCache
 from netsim.experiment.spec_fields import (
     Duration,
     Frequency,
@@ -35,9 +36,14 @@ class Load(SpecModel):
 
     Open model: requests arrive at `rate`, however slow the answers; closed model: `connections` users per client pod,
     each waiting for its answer and then for `thinkTime`. With `keepAlive` connections are reused; `connections` then
-    limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again. `headers` go with
-    each request, also `Host`, by which an ingress controller tells what is wanted (`curl -H`). `tcp://` loads send
-    some bytes and take anything for an answer, `udp://` loads a datagram each (kept: from one socket) for one back.
+    limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again, `resolver` by which
+    library (the pod's annotation `netsim/resolver`, else glibc), and `dnsCache` what the application remembers (`none`,
+    `ttl`, `jvm`, `forever`, or a duration such as 30s; the annotation `netsim/dns-cache`, else none). `headers` go with
+    each request, also `Host`, by which an ingress controller tells what is wanted (`curl -H`).
+
+    `tcp://` loads send some bytes and take anything for an answer, `udp://` loads a datagram each (kept: from one
+    socket) for one back. `to: dns://NAME` looks the name up and does nothing else. Unless there is a cache, each
+    look-up is a new process.
     """
 
     name: Name
@@ -59,6 +65,8 @@ class Load(SpecModel):
     # None: what the cluster has; "any": as getaddrinfo sorts.
     ipFamily: Literal["ipv4", "ipv6", "any"] | None = None
     headers: dict[str, str] = Field(default_factory=dict)
+    resolver: Literal["", "glibc", "musl", "musl-1.2.4", "nslookup"] = ""
+    dnsCache: DnsCache = ""
 
 
 class ServiceTime(SpecModel):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, StrictBool
 
+from netsim.experiment.spec_dns import RecordLines
 from netsim.experiment.spec_fields import (
     Addresses,
     Duration,
@@ -40,12 +41,17 @@ class Serve(SpecModel):
 
 class External(SpecModel):
     """A host outside the cluster, reached through the router; or `behind` another one, which then translates: hosts
-    behind it share its address, as in an office or a mobile network."""
+    behind it share its address, as in an office or a mobile network.
+
+    With a `zone` it is a name server for these records; with SOA records among them, only for the zones that those
+    begin. A `resolver` answers as the upstream name server does."""
 
     name: Name
     address: Addresses
     behind: Name = ""
     serves: tuple[Serve, ...] = ()
+    zone: RecordLines = ()
+    resolver: StrictBool = False
 
     @property
     def addresses(self) -> tuple[str, ...]:

@@ -67,14 +67,19 @@ class Selector(SpecModel):
 
 
 class Url(SpecModel):
-    """`http://host:port/path`; the port is 80 unless given. Other servers: `tcp://host:port`, `udp://host:port`."""
+    """`http://host:port/path`; the port is 80 unless given. Other servers: `tcp://host:port`, `udp://host:port`. Or
+    `dns://NAME?type=A`, a look-up alone, where `family` is `ipv4` (A), `ipv6` (AAAA) or `any` (both, as getaddrinfo
+    asks)."""
 
     host: str
     port: int = 80
     path: str = "/"
-    scheme: Literal["http", "tcp", "udp"] = "http"
+    scheme: Literal["http", "tcp", "udp", "dns"] = "http"
+    family: Literal["", "ipv4", "ipv6", "any"] = ""
 
     def __str__(self) -> str:
+        if self.scheme == "dns":
+            return f"dns://{self.host}{self.path}"
         if self.scheme != "http":
             return f"{self.scheme}://{self.host}:{self.port}"
         port = "" if self.port == 80 else f":{self.port}"
@@ -96,8 +101,10 @@ def _url(value: Any) -> Any:
         raise ValueError(f'"{value}" is no URL: {str(error).lower()}') from None
     if parts.scheme in ("tcp", "udp"):
         return _plain(value, parts, port)
+    if parts.scheme == "dns":
+        return _dns_url(value)
     if parts.scheme != "http":
-        raise ValueError(f"{parts.scheme}:// is not simulated: write http://, tcp:// or udp://")
+        raise ValueError(f"{parts.scheme}:// is not simulated: write http://, tcp://, udp:// or dns://")
     if not parts.hostname or parts.username is not None or port == 0:
         raise ValueError(f'"{value}" is no URL: write http://NAME:PORT/PATH')
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -117,6 +124,19 @@ def _plain(value: str, parts: SplitResult, port: int | None) -> Any:
     return {"host": parts.hostname, "port": port, "scheme": parts.scheme}
 
 
+_FAMILIES = {"A": "ipv4", "AAAA": "ipv6", "A,AAAA": "any"}
+
+
+def _dns_url(value: str) -> dict[str, Any]:
+    parts = urlsplit(value)
+    query = parts.query or "type=A,AAAA"
+    family = _FAMILIES.get(query.removeprefix("type=").upper())
+    if not parts.netloc or parts.path not in ("", "/") or ":" in parts.netloc or family is None:
+        raise ValueError(f'"{value}" is no look-up: write dns://NAME?type=A (or AAAA; both without a type)')
+    path = f"?{parts.query}" if parts.query else ""
+    return {"host": parts.netloc, "port": 53, "path": path, "scheme": "dns", "family": family}
+
+
 TargetUrl = Annotated[
     Url,
     BeforeValidator(_url),
@@ -124,8 +144,8 @@ TargetUrl = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": "^(http|tcp|udp)://",
-            "examples": ["http://my-nginx/", "tcp://mysql:3306"],
+            "pattern": "^(http|tcp|udp|dns)://",
+            "examples": ["http://my-nginx/", "tcp://mysql:3306", "dns://my-nginx?type=A"],
         }
     ),
 ]

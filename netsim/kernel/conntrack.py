@@ -5,16 +5,17 @@ change the answers' tuple. When the packet leaves (POSTROUTING) or is delivered 
 tuples go into the table, unless another entry got there first, in which case the packet is lost. Every later packet
 finds its `Half` of the entry by its tuple.
 
-A `Half` also remembers the `Path` that its packets take through this namespace, valid as long as the namespace's rules,
-routes, neighbours and devices stay as they are (`generation`): netfilter's verdict for an established flow is a
-function of these. That is our flow table (compare nf_flow_table).
+A `Half` also remembers the `Path` that its packets take through this namespace, valid as long as the namespace's
+rules, routes, neighbours and devices stay as they are (`generation`): netfilter's verdict for an established flow is
+a function of these. That is our flow table (compare nf_flow_table).
 
 Entries expire lazily: a lookup ignores a dead entry, and a sweep, whose cost is spread over the inserts, removes the
 rest. UDP entries live 30 s, those that have been answered and still talk after 2 s live 120 s; for TCP see
 `conntrack_tcp.py`, for SCTP `conntrack_sctp.py`.
 
-Not modelled: the resolution of clashes between UDP twins (nf_ct_resolve_clash), early drop of entries that are not
-ASSURED from a full table, helpers and expectations.
+Two packets of one UDP socket can be in the race for one entry when CPUs work in parallel: see `clash.py`.
+
+Not modelled: early drop of entries that are not ASSURED from a full table, helpers and expectations.
 """
 
 from collections.abc import Callable, Iterator
@@ -121,7 +122,9 @@ class Entry:
         "original",
         "proto",
         "reply",
+        "rival",
         "seen_reply",
+        "since_last_ns",
         "state",
     )
 
@@ -140,6 +143,8 @@ class Entry:
         self.seen_reply = False
         self.foreseen: Path | None = None  # the original direction's path, from the first answer on
         self.assured = False
+        self.since_last_ns = 1 << 62  # how long before this one another first packet passed (`clash.py`)
+        self.rival: Entry | None = None  # the entry that got there first, if this one is in the race with it
 
     @property
     def state_name(self) -> str:
@@ -189,8 +194,10 @@ class Conntrack:
     """The table of one namespace."""
 
     __slots__ = (
+        "_last_ns",
         "_sweep_at",
         "_sweep_full_ns",
+        "clash_resolve",
         "destroyed",
         "insert_failed",
         "max_entries",
@@ -205,10 +212,12 @@ class Conntrack:
         self.tcp_timeouts = timeouts(sysctl)
         self.max_entries = sysctl.nf_conntrack_max
         self.insert_failed = 0
+        self.clash_resolve = 0
         # Told of entries that go (`conntrack -E -e DESTROY`).
         self.destroyed: list[Callable[[Entry], None]] = []
         self._sweep_at = _SWEEP_EVERY
         self._sweep_full_ns = 0
+        self._last_ns = -(1 << 62)  # when the last first packet passed
 
     def lookup(self, flow: Flow, now: int) -> Half | None:
         """The half whose packets look like `flow`, unless its entry has expired."""
@@ -282,6 +291,8 @@ class Conntrack:
                 return min(self.tcp_timeouts[TcpState.ESTABLISHED], UNACKNOWLEDGED_NS)
             return self.tcp_timeouts[entry.state]
         if entry.proto == UDP:
+            if entry.rival is not None:
+                return max(0, entry.expires_ns - now)  # IPS_FIXED_TIMEOUT
             if not entry.seen_reply:
                 return self.sysctl.nf_conntrack_udp_timeout_ns
             if now - entry.created_ns > _UDP_STREAM_AGE_NS:
@@ -297,6 +308,8 @@ class Conntrack:
             self.insert_failed += 1
             return False
         entry.confirmed = True
+        entry.since_last_ns = now - self._last_ns
+        self._last_ns = now
         table = self.table
         table[original.flow] = original
         table[reply.flow] = reply

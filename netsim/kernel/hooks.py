@@ -15,6 +15,7 @@ At each hook functions run in the order of their priority (include/uapi/linux/ne
 =============  ========  ==========================================================================
 function       priority  where
 =============  ========  ==========================================================================
+raw                -300  PREROUTING, OUTPUT: NOTRACK leaves out the next
 conntrack          -200  PREROUTING, OUTPUT: find or make the entry (unconfirmed)
 DNAT               -100  PREROUTING, OUTPUT: rewrite the destination
 filter                0  INPUT, FORWARD, OUTPUT

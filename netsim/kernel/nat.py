@@ -46,6 +46,9 @@ def snat(ns: "Namespace", entry: Entry, address: Address, port: int, fully_rando
     if port and entry.proto not in (ICMP, ICMPV6):
         entry.translate(reply._replace(dport=port), SRC_NAT)
         return True
+    if entry.rival is not None:  # not in the table yet, as its own CPU saw it
+        entry.translate(reply, SRC_NAT)
+        return True
     chosen = _unique(ns.conntrack, ns.random, reply, fully_random, now)
     if chosen is None:
         return False

@@ -1,15 +1,16 @@
 """Netfilter's functions at the hooks: conntrack, NAT, filter, confirm; and how they are enabled in a namespace.
 
-Called by `path.run` in the order of `hooks.py`. Rules are evaluated by `xtables`; what they decide is carried out here
-and in `nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __nf_conntrack_confirm), nf_nat_core.c
-(nf_nat_inet_fn, nf_nat_packet), nf_nat_proto.c for errors about translated packets. Not modelled: the raw and mangle
-tables (NOTRACK), the security table.
+Called by `path.run` in the order of `hooks.py`. Rules are evaluated by `xtables`; what they decide is carried out
+here and in `nat.py`. Sources: net/netfilter/nf_conntrack_core.c (nf_conntrack_in, __nf_conntrack_confirm),
+nf_nat_core.c (nf_nat_inet_fn, nf_nat_packet), nf_nat_proto.c for errors about translated packets. The raw table is
+asked only when it has rules. Not modelled: the mangle and security tables.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from netsim.kernel import icmp, nat, nft_hooks
+from netsim.kernel import clash, icmp, nat, nft_hooks
 from netsim.kernel.conntrack import DST_NAT, ORIGINAL, SRC_NAT, Conntrack, Entry, Half
 from netsim.kernel.hooks import (
     ACCEPT,
@@ -24,7 +25,7 @@ from netsim.kernel.hooks import (
     Verdict,
 )
 from netsim.kernel.matches import OutInterface
-from netsim.kernel.targets import Dnat, Drop, Masquerade, Snat, Target
+from netsim.kernel.targets import Dnat, Drop, Masquerade, NoTrack, Snat, Target
 from netsim.kernel.xtables import Xtables
 from netsim.kernel.xtables_chain import Rule
 from netsim.wire import parse
@@ -40,7 +41,6 @@ def enable_netfilter(ns: "Namespace") -> None:
     To be called before the namespace's devices are connected: `fastpath.receiver` looks whether there is conntrack."""
     ns.conntrack = Conntrack(ns.sysctl)
     ns.xtables, ns.ip6tables = Xtables(), Xtables(ipv6=True)
-    ns.xtables.changed = ns.ip6tables.changed = ns.changed
     ns.engines = (ns.xtables, ns.ip6tables)
     ns.nat_rules = [(nft_hooks.iptables_nat,)] * 5
     ns.hooks = [
@@ -51,7 +51,31 @@ def enable_netfilter(ns: "Namespace") -> None:
         (nat_source, confirm),  # POSTROUTING
     ]
     nft_hooks.enable(ns, PRIORITIES)
+    assert ns.nft is not None
+    ns.nft.registered = partial(_base_chains_changed, ns, ns.nft.registered)
+    ns.xtables.changed = ns.ip6tables.changed = partial(_rules_changed, ns)
     ns.changed()
+
+
+def _base_chains_changed(ns: "Namespace", arrange: Callable[[], None]) -> None:
+    arrange()
+    _choose_tracker(ns)
+
+
+def _rules_changed(ns: "Namespace") -> None:
+    _choose_tracker(ns)
+    ns.changed()
+
+
+def _choose_tracker(ns: "Namespace") -> None:
+    """The raw table costs nothing while it has no rules: then its function is not at the hooks."""
+    assert ns.xtables is not None
+    assert ns.ip6tables is not None
+    raw = ns.xtables.raw_rules or ns.ip6tables.raw_rules
+    track, other = (raw_table, conntrack_in) if raw else (conntrack_in, raw_table)
+    for hook, functions in enumerate(ns.hooks):
+        if other in functions:
+            ns.hooks[hook] = tuple(track if function is other else function for function in functions)
 
 
 def masquerade_all(ns: "Namespace", device: str) -> None:
@@ -59,6 +83,18 @@ def masquerade_all(ns: "Namespace", device: str) -> None:
     assert ns.xtables is not None
     ns.xtables.ensure_rule("nat", "POSTROUTING", Rule((OutInterface(device),), Masquerade()), append=True)
     ns.changed()
+
+
+def raw_table(t: Traversal) -> Verdict:
+    """PREROUTING, OUTPUT: the raw table, then conntrack unless that says NOTRACK (the packet stays UNTRACKED)."""
+    xtables = t.ns.iptables_for(t.packet.flow.src)
+    assert xtables is not None
+    verdict = xtables.raw(t)
+    if type(verdict) is NoTrack:
+        if t.ns.journeys:
+            t.ns.tell(t.packet, t.now, "conntrack", "UNTRACKED", t.hook.name)
+        return ACCEPT
+    return DropReason.NETFILTER_DROP if type(verdict) is Drop else conntrack_in(t)
 
 
 def conntrack_in(t: Traversal) -> Verdict:
@@ -73,6 +109,12 @@ def conntrack_in(t: Traversal) -> Verdict:
         half = conntrack.lookup(packet.flow, now)
         if half is None or conntrack.reopens(half, packet):
             return _first_packet(t, conntrack, half)
+        if half.direction == ORIGINAL and clash.is_race(conntrack, half.entry, now):
+            half = clash.begin(conntrack, half.entry, packet, now)
+            t.ct, packet.ct, t.ctstate = half, half, NEW
+            if ns.journeys:
+                ns.tell(packet, now, "conntrack", f"NEW, in a race with {half.entry.text(now)}", t.hook.name)
+            return ACCEPT
         if not conntrack.update(half, packet, now):
             return _invalid(t)
     elif icmp.is_error(
@@ -195,7 +237,7 @@ def _choose_source(t: Traversal, entry: Entry) -> DropReason | None:
         found = nat.snat(ns, entry, target.address, target.port, False, t.now)
     elif type(target) is Drop:
         return DropReason.NETFILTER_DROP
-    elif ns.conntrack.lookup(entry.reply.flow, t.now) is not None:
+    elif ns.conntrack.lookup(entry.reply.flow, t.now) is not None and entry.rival is None:
         found = nat.snat(ns, entry, entry.reply.flow.dst, 0, False, t.now)
     return None if found else DropReason.NAT_NO_PORT
 
@@ -229,6 +271,8 @@ def confirm(t: Traversal) -> Verdict:
     if half is None or half.entry.confirmed:
         return ACCEPT
     assert t.ns.conntrack is not None
+    if half.entry.rival is not None:
+        return _clash(t, t.ns.conntrack, half.entry)
     if not t.ns.conntrack.confirm(half.entry, t.now):
         return DropReason.CONNTRACK_INSERT_FAILED
     if t.ns.journeys:
@@ -236,7 +280,20 @@ def confirm(t: Traversal) -> Verdict:
     return ACCEPT
 
 
-# include/uapi/linux/netfilter_ipv4.h; between them come the chains of nftables.
+def _clash(t: Traversal, conntrack: Conntrack, loser: Entry) -> Verdict:
+    """The entry of another CPU's packet is in the table already."""
+    survives = clash.resolve(conntrack, loser, t.now)
+    if t.ns.journeys:
+        how = "resolved" if survives else "insert_failed"
+        t.ns.tell(t.packet, t.now, "conntrack", f"clash, {how}: {loser.text(t.now)}", t.hook.name)
+    if not survives:
+        return DropReason.CONNTRACK_INSERT_FAILED
+    t.ct = None  # nothing about this packet is to be remembered for the flow
+    return ACCEPT
+
+
+# include/uapi/linux/netfilter_ipv4.h; between them come the chains of nftables. What asks the raw table first stands
+# where conntrack does.
 PRIORITIES: Final[Mapping[HookFunction, int]] = {
     conntrack_in: -200, nat_destination: -100, filter_table: 0, nat_source: 100, confirm: (1 << 31) - 1,
 }  # fmt: skip

@@ -264,6 +264,8 @@ def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
     entry = half.entry
     if entry.state not in _BEGUN or entry.proto not in _FORESEEN:
         return  # picked up in the middle, or of a protocol whose first packets have nothing to tell them by
+    if ns.xtables is not None and ns.xtables.raw_rules:
+        return  # the raw table has a say in every packet
     client, server = entry.original.flow.src, entry.reply.flow.src
     back = ns.next_hops.get(client)
     if entry.reply.path is not None or back is None or back.device is not t.in_device:

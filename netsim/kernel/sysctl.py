@@ -28,6 +28,10 @@ class Sysctl:
     nf_conntrack_udp_timeout_ns: int = 30 * S
     nf_conntrack_udp_timeout_stream_ns: int = 120 * S
     nf_conntrack_tcp_loose: bool = True
+    # Not sysctls, but the kernel's own: how long a first packet is under way between conntrack and the table on another
+    # CPU, and what becomes of the loser (`netsim.kernel.clash`).
+    conntrack_race_window_ns: int = 0
+    clash_resolution: str = "harder"
     # net/ipv4/arp.c arp_tbl: reachable 30 s, delay_probe 5 s, three probes one second apart.
     neigh_reachable_ns: int = 30 * S
     neigh_delay_first_probe_ns: int = 5 * S

@@ -95,6 +95,18 @@ class Reject(Target):
 
 
 @dataclass(frozen=True, slots=True)
+class NoTrack(Target):
+    """`-j NOTRACK`, in today's spelling `-j CT --notrack` (raw table): conntrack leaves the packet alone.
+
+    Simplified: it ends the walk, whereas in Linux the rules after it are still looked at."""
+
+    option: str = field(default="NOTRACK", compare=False)
+
+    def __str__(self) -> str:
+        return f"-j {self.option}"
+
+
+@dataclass(frozen=True, slots=True)
 class SetMark(Target):
     """`-j MARK`: mark = (mark & ~mask) ^ value (xt_mark.c). `option` is the spelling it was written with."""
 

@@ -43,6 +43,10 @@ class Xtables(RuleStore):
         None."""
         return self.evaluate("nat", _CHAIN_AT[t.hook], t)
 
+    def raw(self, t: "Traversal") -> Target | None:
+        """What the raw table says at the traversal's hook: NoTrack, Drop, or None."""
+        return self.evaluate("raw", _CHAIN_AT[t.hook], t)
+
     def filter(self, t: "Traversal") -> DropReason | None:
         """What the filter table says at the traversal's hook; the sender of a rejected packet is told."""
         return self.judge("filter", _CHAIN_AT[t.hook], t)

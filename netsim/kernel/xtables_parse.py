@@ -1,7 +1,7 @@
 """One rule of iptables from its text.
 
-Called by `xtables_restore.py`. Knows the matches and targets of `matches.py` and `targets.py`, in kube-proxy's spelling
-and in that of `iptables-save`. Raises RuleError for anything else; the caller adds the line.
+Called by `xtables_restore.py`. Knows the matches and targets of `matches.py` and `targets.py`, in kube-proxy's
+spelling and in that of `iptables-save`. Raises RuleError for anything else; the caller adds the line.
 """
 
 import shlex
@@ -27,7 +27,19 @@ from netsim.kernel.matches import (
 from netsim.kernel.matches_set import PhysdevIsIn, SetMatch
 from netsim.kernel.matches_stateful import Nfacct, RecentCheck, RecentSet, Statistic
 from netsim.kernel.reject import TCP_RESET, UNREACHABLE_CODES, UNREACHABLE_CODES_V6
-from netsim.kernel.targets import Accept, Dnat, Drop, Jump, Masquerade, Reject, Return, SetMark, Snat, Target
+from netsim.kernel.targets import (
+    Accept,
+    Dnat,
+    Drop,
+    Jump,
+    Masquerade,
+    NoTrack,
+    Reject,
+    Return,
+    SetMark,
+    Snat,
+    Target,
+)
 from netsim.kernel.xtables_chain import Rule
 from netsim.wire.addr import Prefix, ip
 from netsim.wire.packet import ICMPV6, PROTOCOL_NAMES, SCTP, TCP, UDP
@@ -268,6 +280,13 @@ def _reject(p: _Parser) -> Target:
     return Reject(how, p.ipv6)
 
 
+def _no_track(p: _Parser) -> Target:
+    option = p.argument("CT")
+    if option != "--notrack":
+        raise RuleError(f'CT: unknown option "{option}"')
+    return NoTrack("CT --notrack")
+
+
 def _set_mark(p: _Parser) -> Target:
     option = p.argument("MARK")
     try:
@@ -299,6 +318,8 @@ def _masquerade(p: _Parser) -> Target:
 
 _TARGETS: Final[Mapping[str, Callable[[_Parser], Target]]] = {
     "ACCEPT": lambda _: Accept(),
+    "CT": _no_track,
+    "NOTRACK": lambda _: NoTrack(),
     "DROP": lambda _: Drop(),
     "RETURN": lambda _: Return(),
     "REJECT": _reject,

@@ -1,14 +1,14 @@
 """`iptables-restore --noflush`: load tables written as text.
 
-Called by `Xtables.restore` (CNI plug-ins, users, tests). A table takes effect at its COMMIT, all at once or not at all:
-a line `:CHAIN` makes a chain or empties it, `-A` and `-I` add rules, `-F` empties, `-X` deletes. Counters in the text
-are accepted and ignored, as without `-c`. Errors name the line. Source: iptables-restore(8), iptables-restore.c.
+Called by `Xtables.restore` (CNI plug-ins, users, tests). A table takes effect at its COMMIT, all at once or not at
+all: a line `:CHAIN` makes a chain or empties it, `-A` and `-I` add rules, `-F` empties, `-X` deletes. Counters in the
+text are accepted and ignored, as without `-c`. Errors name the line. Source: iptables-restore(8), iptables-restore.c.
 """
 
 import re
 from typing import TYPE_CHECKING, Final
 
-from netsim.kernel.targets import Dnat, Jump, Masquerade, Reject, Snat, Target
+from netsim.kernel.targets import Dnat, Jump, Masquerade, NoTrack, Reject, Snat, Target
 from netsim.kernel.xtables import BUILTIN, Chain, Rule, Xtables, XtablesError
 from netsim.kernel.xtables_parse import RuleError, parse_rule, split
 
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _COUNTERS: Final = re.compile(r"^\[\d+:\d+\]\s+")
-_ONLY_IN: Final[dict[type[Target], str]] = {Dnat: "nat", Snat: "nat", Masquerade: "nat", Reject: "filter"}
+_ONLY_IN: Final[dict[type[Target], str]] = {
+    Dnat: "nat",
+    Snat: "nat",
+    Masquerade: "nat",
+    Reject: "filter",
+    NoTrack: "raw",
+}
 _MAX_CHAIN_NAME: Final = 28
 
 

@@ -1,7 +1,7 @@
 """The rules of one network namespace, their counters and recent lists, and every way to change them.
 
-The base of `Xtables` (`xtables.py`), which adds the evaluation. A change forgets what was remembered of evaluations and
-calls `changed`; counters follow their rules as with iptables(8).
+The base of `Xtables` (`xtables.py`), which adds the evaluation. A change forgets what was remembered of evaluations
+and calls `changed`; counters follow their rules as with iptables(8).
 
 Source: net/ipv4/netfilter/ip_tables.c of Linux 6.8; iptables-restore(8).
 """
@@ -32,13 +32,14 @@ class RuleStore(RuleEngine):
     """The tables of one namespace for one family (`ipv6`: those of ip6tables). Every built-in chain is there from the
     start, empty, with policy ACCEPT."""
 
-    __slots__ = ("_counters", "_nfacct", "_recent", "ipsets", "ipv6")
+    __slots__ = ("_counters", "_nfacct", "_recent", "ipsets", "ipv6", "raw_rules")
 
     tables: dict[str, dict[str, Chain]]
 
     def __init__(self, ipv6: bool = False) -> None:
         super().__init__()
         self.ipv6 = ipv6
+        self.raw_rules = False  # whether the raw table has any
         self.tables = {
             table: {name: Chain(name, policy="ACCEPT") for name in chains}
             for table, chains in BUILTIN.items()
@@ -96,6 +97,8 @@ class RuleStore(RuleEngine):
         if old is not None and old.policy != "-" and chain.policy == "-":
             chain = Chain(chain.name, chain.rules, old.policy)
         there[chain.name] = chain
+        if table == "raw":
+            self.raw_rules = any(chain.rules for chain in there.values())
         if chain is not old:
             self._recent.use(chain.recent_names)
             if old is not None:

@@ -1,14 +1,14 @@
 """The fingerprint: one SHA-256 over everything that a run observed.
 
-Same spec and seed give the same fingerprint on any machine. It is taken from the raw records in the order in which they
-happened, never from tables, so that it does not depend on versions of pandas or Parquet; mappings are written with
-sorted keys, so that it does not depend on PYTHONHASHSEED.
+Same spec and seed give the same fingerprint on any machine. It is taken from the raw records in the order in which
+they happened, never from tables, so that it does not depend on versions of pandas or Parquet; mappings are written
+with sorted keys, so that it does not depend on PYTHONHASHSEED.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -67,5 +67,11 @@ def _canonical(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return [_canonical(getattr(value, field.name)) for field in fields(value)]
+        found = [(field, getattr(value, field.name)) for field in fields(value)]
+        return [_canonical(item) for field, item in found if not _left_out(field, item)]
     raise TypeError(f"{type(value).__name__} has no canonical form for the fingerprint")
+
+
+def _left_out(field: "Field[Any]", value: object) -> bool:
+    """A field that came later counts only where it says something, so that fingerprints of older runs stay."""
+    return field.metadata.get("fingerprint") == "unless default" and value == field.default

@@ -40,6 +40,7 @@ REQUEST_TYPES: Final[Mapping[str, str]] = {
     "via_node": "str",
     "policy": "str",
     "client_ip_seen": "str",
+    "queries": "int64",
 }
 
 EVENT_TYPES: Final[Mapping[str, str]] = {
@@ -60,7 +61,7 @@ def requests_frame(recordings: Iterable[Recording], run: str = "") -> pd.DataFra
     """One row per request, in order of replication and completion.
 
     `t_ns` is the start; `resolve_ns` and `connect_ns` are durations, missing when that step was not needed or did not
-    end; `connection` 0 means that none was opened.
+    end; `connection` 0 means that none was opened. `queries` is 0 but for look-ups (`dns://`).
     """
     rows = [_request_row(run, r, request) for r in recordings for request in r.requests]
     return typed(rows, REQUEST_TYPES)
@@ -93,6 +94,7 @@ def _request_row(run: str, recording: Recording, r: RequestDone) -> tuple[Any, .
         r.via_node,
         r.policy,
         r.client_ip_seen,
+        r.queries,
     )
 
 

@@ -115,8 +115,15 @@ def find_marks(
         _detected(later, pods, nodes),
         _last_of_first([e for e in later if _says_unready(e)], pods, _subject),
         endpoints_ns,
-        tuple(_node_marks(later, service, node, endpoints_ns) for node in watched),
+        tuple(_node_marks(later, service, node, endpoints_ns) for node in watched)
+        if _has_rules(events, service)
+        else tuple(NodeMarks(node, endpoints_ns, endpoints_ns, endpoints_ns) for node in watched),
     )
+
+
+def _has_rules(events: Sequence[Event], service: str) -> bool:
+    """Whether kube-proxy has to do with a Service; a headless one is done when its endpoints are."""
+    return any(e.reason in {"EndpointSliceSeen", "RulesSynced"} and service in e.services() for e in events)
 
 
 def _victims(events: Sequence[Event], fault: Event, service: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from netsim.engine import format_duration
 from netsim.measure.books import PacketBooks
 from netsim.measure.budget import STAGES
 from netsim.measure.confidence import Interval, quantile
+from netsim.measure.lookups import lookup_lines
 from netsim.measure.split import LoadSplit
 from netsim.measure.summary import Failover, seconds, seconds_range
 from netsim.measure.table import WIDTH, table
@@ -66,7 +67,7 @@ def report(
     warnings: Sequence[str] = (),
 ) -> str:
     """The whole report, ending with a newline."""
-    sections = [header_lines(header), request_lines(requests)]
+    sections = [header_lines(header), request_lines(requests), lookup_lines(requests)]
     sections += [split_lines(split) for split in splits]
     sections += [failover_lines(failover, fault) for failover in failovers for fault in failover.faults]
     sections += [drop_lines(books), check_lines(checks), wrapped(warnings, "note: ")]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from netsim.fabric.http_messages import Messages
     from netsim.workload.http_client import NameResolver
 
-Scheme = Literal["http", "tcp", "udp"]
+Scheme = Literal["http", "tcp", "udp", "dns"]
 Client = HttpClient | UdpClient
 Exchange = HttpExchange | UdpExchange
 
@@ -31,7 +31,10 @@ def make_client(
     owner: object = None,
     connections: Iterator[int] | None = None,
 ) -> Client:
-    """A client process; `messages` may be shared by HTTP clients."""
+    """A client process; `messages` may be shared by HTTP clients. Raises ValueError for dns, whose look-ups need no
+    connection (`load_lookups.py`)."""
+    if scheme == "dns":
+        raise ValueError("a look-up has no client")
     if scheme == "udp":
         return UdpClient(host, spec, resolver, owner=owner, connections=connections)
     chosen = RawMessages() if scheme == "tcp" else messages

@@ -3,7 +3,7 @@
 ====================================  ========================================================================
 container                             application
 ====================================  ========================================================================
-image .../coredns                     CoreDNS (`netsim.cluster.dns.coredns`)
+image .../coredns, .../k8s-dns-*      CoreDNS, kube-dns (`netsim.workload.dns_app`)
 image .../ingress-nginx/controller    an ingress controller (`netsim.workload.ingress`)
 image nginx, or any with TCP ports    an HTTP server on the container's ports (nginx: 80 if it names none)
 any with UDP ports only               a server that sends back every datagram
@@ -27,6 +27,7 @@ from netsim.engine import MS, parse_duration
 from netsim.fabric.app import App, Exited
 from netsim.fabric.host import Host, HostNetworkPod, PodHost
 from netsim.wire.addr import Prefix, ip
+from netsim.workload.dns_app import DnsApps
 from netsim.workload.echo import EchoServer, EchoSpec
 from netsim.workload.http_server import HttpServer, ServerSpec
 from netsim.workload.ingress.controllers import IngressControllers, is_controller
@@ -218,7 +219,7 @@ class Containers:
 
     def _app(self, pod: Pod, container: Container, host: Host) -> App:
         image = container.image.rsplit("/", 1)[-1].split(":", 1)[0].split("@", 1)[0]
-        if image == "coredns":
+        if image in DnsApps.IMAGES:
             return self.dns_app(pod, container, host)
         if is_controller(container.image):
             return self.ingress.app_for(pod, container, host)

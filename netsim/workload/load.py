@@ -1,8 +1,8 @@
 """Load: clients that ask for a URL in the open or the closed model, and tell of each request when it is over.
 
-One `LoadGenerator` per client host and load, made by `experiment/play.py`. Words as in k6: an open load begins requests
-at a rate, however slow the answers ("constant-arrival-rate"); a closed load has users, each of which waits for its
-answer, thinks, and asks again ("constant-vus").
+One `LoadGenerator` per client host and load, made by `experiment/play.py`. Words as in k6: an open load begins
+requests at a rate, however slow the answers ("constant-arrival-rate"); a closed load has users, each of which waits
+for its answer, thinks, and asks again ("constant-vus").
 
 - Open: Poisson arrivals are drawn from the stream `load/{load}/{client}`; constant ones of several clients interleave.
   A request's time runs from its arrival, also while it waits for a connection, so that slow answers are not left out of
@@ -23,7 +23,7 @@ from netsim.fabric.host import NodeHost, PodHost
 from netsim.workload.clients import Exchange, Scheme, make_client
 from netsim.workload.http_client import ClientSpec
 from netsim.workload.http_pool import ConnectionPool
-from netsim.workload.load_sources import Arrivals, Users
+from netsim.workload.load_sources import Arrivals, Generator, Users
 from netsim.workload.records import RequestDone
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ class LoadGenerator:
         self._ends_ns = 0
         self._terminating = False
         self._stopped = False
-        self._source = _source(self, index, clients)
+        self._source = source_of(self, index, clients)
 
     # ------------------------------------------------------------------ the process
     def start(self, now: int) -> None:
@@ -278,7 +278,8 @@ class LoadGenerator:
         return found
 
 
-def _source(generator: LoadGenerator, index: int, clients: int) -> Arrivals | Users:
+def source_of(generator: Generator, index: int, clients: int) -> Arrivals | Users:
+    """What begins a load's requests."""
     spec = generator.spec
     if spec.model == "open":
         if spec.rate_per_s <= 0:

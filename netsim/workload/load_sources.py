@@ -3,17 +3,31 @@
 Used by `load.py`, which explains both.
 """
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from netsim.engine import MS, S
 from netsim.workload.http_pool import ConnectionPool
 
 if TYPE_CHECKING:
-    from netsim.workload.load import LoadGenerator
+    from netsim.fabric.host import Host
 
 # A user whose request fails within the same nanosecond (no route, a remembered NXDOMAIN) asks again after this time:
 # here computing takes none, and simulated time would stand still. Ours to choose.
 BUSY_LOOP_NS: Final = 1 * MS
+
+
+class Generator(Protocol):
+    """What begins requests: `load.LoadGenerator`, `load_lookups.LookupGenerator`."""
+
+    host: "Host"
+    spec: Any
+
+    def open_at(self, now: int) -> bool:
+        """Whether a request may begin now."""
+
+    def request(self, over: Callable[[int], None], now: int, pool: ConnectionPool | None = None, /) -> None:
+        """Begin one."""
 
 
 def _ignored(_now: int) -> None:
@@ -34,7 +48,7 @@ class Arrivals:
         "deadline_ns",
     )
 
-    def __init__(self, generator: "LoadGenerator", index: int, clients: int) -> None:
+    def __init__(self, generator: Generator, index: int, clients: int) -> None:
         spec = generator.spec
         self._generator = generator
         self._gap_ns = S / spec.rate_per_s
@@ -75,7 +89,7 @@ class Users:
 
     __slots__ = ("_users",)
 
-    def __init__(self, generator: "LoadGenerator") -> None:
+    def __init__(self, generator: Generator) -> None:
         self._users = [_User(generator) for _ in range(generator.spec.connections)]
 
     def start(self, at_ns: int) -> None:
@@ -94,7 +108,7 @@ class _User:
 
     __slots__ = ("_asked_ns", "_generator", "_pool", "armed_ns", "deadline_ns")
 
-    def __init__(self, generator: "LoadGenerator") -> None:
+    def __init__(self, generator: Generator) -> None:
         self._generator = generator
         self._pool = ConnectionPool() if generator.spec.keep_alive else None
         self._asked_ns = 0

@@ -5,7 +5,7 @@ absolute engine nanoseconds; 0 stands for "did not happen", which no real time i
 load starts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 Outcome = Literal["ok", "timeout", "refused", "reset", "unreachable", "dns", "http-error", "aborted"]
@@ -19,7 +19,8 @@ class RequestDone:
     resolve, no route). `service` is `namespace/name`, empty when the target is not a Service. `endpoint` (`ip:port`),
     `pod` and `node` say which backend the connection was given to, even if it never answered; they are empty when that
     cannot be known. `node` is the backend's, `client_node` the client's. `attempts` counts retries in; the other
-    fields describe the last attempt. `reused` says that the connection had carried a request before. `aborted` is
+    fields describe the last attempt. `queries` counts the DNS questions of a look-up (`dns://`), whose `endpoint` is
+    the first address found. `reused` says that the connection had carried a request before. `aborted` is
     neither success nor failure: the run or the client's own pod ended before the request did. `via_node` is the node
     whose rules chose the endpoint (for a client outside not its own), `policy` "Local" when they had to choose one of
     that node, `client_ip_seen` the client's address as the endpoint sees it.
@@ -47,6 +48,8 @@ class RequestDone:
     via_node: str = ""
     policy: str = ""
     client_ip_seen: str = ""
+    # Not in the fingerprint of requests that have none, whose records had no such field in older versions.
+    queries: int = field(default=0, metadata={"fingerprint": "unless default"})
 
 
 @dataclass(frozen=True, slots=True)

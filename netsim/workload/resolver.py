@@ -14,7 +14,7 @@ Simplified: no nscd, no mDNS; /etc/hosts has localhost, the host's own name, `Ho
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from netsim.cluster.dns.exchange import HostExchanger
@@ -28,6 +28,7 @@ from netsim.wire.dns import DNS_PORT, Bounded
 from netsim.wire.dns_codec import DnsCodec
 from netsim.wire.packet import Flow
 from netsim.workload.address_order import in_order
+from netsim.workload.resolver_cache import cache_policy
 from netsim.workload.resolver_exchange import Memory
 from netsim.workload.resolver_lookup import FAMILIES, STYLES, Lookup, LookupResult
 from netsim.workload.resolver_search import Settings, settings
@@ -37,28 +38,13 @@ Done = Callable[[LookupResult, int], None]
 _MOST_CACHED: Final = 10_000
 _LOOPBACKS: Final = {4: ip("127.0.0.1"), 16: ip("::1")}
 _LENGTHS: Final = {"any": (4, 16), "ipv4": (4,), "ipv6": (16,)}
-
-
-@dataclass(frozen=True, slots=True)
-class CachePolicy:
-    """How long an application remembers: seconds, or None for the TTL; a negative number is for ever."""
-
-    positive: int | None
-    negative: int | None
-
-
-# Go, glibc and musl remember nothing; the JVM keeps 30 s and 10 s (networkaddress.cache.ttl), or for ever with a
-# security manager (timing facts dns.clients); "ttl" is what systemd-resolved, nscd and browsers come near to.
-CACHES: Final[Mapping[str, CachePolicy | None]] = {
-    "none": None,
-    "ttl": CachePolicy(None, None),
-    "jvm": CachePolicy(30, 10),
-    "forever": CachePolicy(-1, 10),
-}
+# Annotations of a pod: the manners of the applications in it.
+RESOLVER: Final = "netsim/resolver"
+DNS_CACHE: Final = "netsim/dns-cache"
 
 
 class Resolver:
-    """One process's resolver. Raises KeyError for an unknown style or cache."""
+    """One process's resolver. Raises KeyError for an unknown style, ValueError for an unknown cache."""
 
     __slots__ = ("_active", "_cache", "_files", "_policy", "armed_ns", "codec", "conf", "deadline_ns",
                  "exchanger", "host", "memory", "owner", "rng", "style", "timers")  # fmt: skip
@@ -79,16 +65,25 @@ class Resolver:
         self.codec = codec or DnsCodec()
         self.owner = owner
         self.rng = host.engine.stream(f"resolver/{host.name}")
-        self.memory = Memory(self.conf.single_request, self.conf.reopen, self.rng.getrandbits(16))
+        self.restart()
         self.exchanger = HostExchanger(host, owner, self.rng)
         self.timers = host.engine.timers
         self.deadline_ns = 0
         self.armed_ns = 0
         self.style = STYLES[style]
-        self._policy = CACHES[cache]
+        self._policy = cache_policy(cache)
         self._cache: Bounded[tuple[str, str], tuple[int, LookupResult]] = Bounded(_MOST_CACHED)
         self._files = {**_own_names(host), **(hosts or {})}
         self._active: dict[HostLookup, None] = {}
+
+    @property
+    def remembers(self) -> bool:
+        """Whether the application has a cache."""
+        return self._policy is not None
+
+    def restart(self) -> None:
+        """A new process: what glibc's res_state has learnt is forgotten (asking for A and AAAA in turn, say)."""
+        self.memory = Memory(self.conf.single_request, self.conf.reopen, self.rng.getrandbits(16))
 
     def lookup(self, name: str, done: Done, family: str = "any") -> None:
         """Look a name up; `done(result, now)` is called once: at once for an address, a local or a remembered name,

@@ -195,11 +195,27 @@ def test_ping_looks_names_up_and_the_cluster_ip_stays_silent() -> None:
     assert told.outcome.startswith("no address of no-such-service")
 
 
-@pytest.mark.parametrize(("name", "questions"), [("no-such", 8), ("www.example.com", 8), ("example.com.", 2)])
+@pytest.mark.parametrize(("name", "questions"), [("no-such", 8), ("www.exmaple.com", 8), ("exmaple.com.", 2)])
 def test_a_name_outside_is_asked_after_the_search_list_and_does_not_exist(name: str, questions: int) -> None:
     told = settled("tutorial-nginx").explain("pod/test-pod", f"http://{name}/", timeout_ns=10**9)
     assert told.outcome.startswith("dns after")
     assert told.outcome.endswith("NXDOMAIN")
+    assert sum(packet.first.flow.dport == 53 for packet in told.journey.packets) == questions
+
+
+@pytest.mark.parametrize(
+    ("target", "outcome", "questions"),
+    [
+        ("dns://nginx-service", "10.96.", 2),
+        ("dns://www.example.com?type=A", "93.184.215.14 after", 4),
+        ("dns://www.example.com.?type=AAAA", "2606:2800:21f:cb07:6820:80da:af6b:8b2c after", 1),
+        ("dns://exmaple.com.", "NXDOMAIN after", 2),
+    ],
+)
+def test_a_look_up_alone(target: str, outcome: str, questions: int) -> None:
+    told = settled("tutorial-nginx").explain("pod/test-pod", target)
+    assert told.outcome.startswith(outcome)
+    assert told.outcome.endswith(f" and {questions} queries")
     assert sum(packet.first.flow.dport == 53 for packet in told.journey.packets) == questions
 
 

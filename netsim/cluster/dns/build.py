@@ -7,6 +7,7 @@ A plugin or option that would change answers and is not modelled is an error; on
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from random import Random
 from typing import Final
 
@@ -24,6 +25,7 @@ from netsim.cluster.dns.loadbalance import LoadBalance
 from netsim.cluster.dns.options import (
     OptionError,
     autopath_zones,
+    bind_addresses,
     cache_options,
     external_options,
     file_options,
@@ -35,13 +37,17 @@ from netsim.cluster.dns.options import (
     only_round_robin,
 )
 from netsim.cluster.dns.resolvconf import ResolvConf
+from netsim.cluster.dns.rewrite import Rewrite
+from netsim.cluster.dns.rewrite_options import rewrite_rule
+from netsim.cluster.dns.template import Template, template_options
 from netsim.cluster.dns.world import World
 from netsim.cluster.dns.zonefile import ZoneFile, parse_zone
+from netsim.wire.addr import Address
 from netsim.wire.dns import DNS_PORT
 from netsim.wire.dns_codec import DnsCodec
 
 NO_EFFECT: Final = frozenset((
-    "root", "metadata", "cancel", "timeouts", "multisocket", "reload", "nsid", "bind", "debug", "trace", "pprof",
+    "root", "metadata", "cancel", "timeouts", "multisocket", "reload", "nsid", "debug", "trace", "pprof",
     "prometheus", "errors", "log", "dnstap", "loop", "transfer", "any", "chaos", "minimal",
 ))  # fmt: skip
 HEALTH_PORT: Final = 8080  # CoreDNS plugin/health/README.md
@@ -63,12 +69,14 @@ class Surroundings:
 
 @dataclass(slots=True)
 class Configuration:
-    """A CoreDNS that is ready to start: handlers by port, and what the health and ready plugins say (port 0: none)."""
+    """A CoreDNS ready to start: handlers and addresses by port, and what health and ready say (port 0: none)."""
 
     ports: dict[int, ServerBlocks] = field(default_factory=dict)
+    binds: dict[int, tuple[Address, ...]] = field(default_factory=dict)
     lameduck_ns: int = 0
     health_port: int = 0
     ready_port: int = 0
+    ready_path: str = "/ready"
     needs_api: bool = False
     needs_pods: bool = False
 
@@ -79,6 +87,7 @@ def build(text: str, around: Surroundings) -> Configuration:
     problems: list[Problem] = []
     for block in parse_corefile(text):
         for port, zones in _places(block, problems).items():
+            _bind(block, port, made, problems)
             blocks = made.ports.setdefault(port, ServerBlocks({}))
             handler = _chain(block, _Place(around, tuple(zones), blocks.serve, made), problems)
             for zone in zones:
@@ -88,6 +97,18 @@ def build(text: str, around: Surroundings) -> Configuration:
     if problems:
         raise CorefileError(problems)
     return made
+
+
+def _bind(block: ServerBlock, port: int, made: Configuration, problems: list[Problem]) -> None:
+    """`bind ADDRESS...`. Simplified: blocks of one port share their addresses."""
+    for directive in block.directives:
+        if directive.name == "bind":
+            try:
+                addresses = bind_addresses(directive)
+            except OptionError as error:
+                problems.append(Problem(error.line or directive.line, f"bind: {error}"))
+            else:
+                made.binds[port] = tuple(dict.fromkeys((*made.binds.get(port, ()), *addresses)))
 
 
 def _places(block: ServerBlock, problems: list[Problem]) -> dict[int, list[str]]:
@@ -162,8 +183,10 @@ def _apply_setting(directive: Directive, made: Configuration) -> None:
         made.lameduck_ns = lameduck_ns(directive)
     elif directive.name == "ready":
         made.ready_port = listen_port(directive, READY_PORT)
-    elif directive.name not in _MAKERS and directive.name not in NO_EFFECT:
-        raise OptionError("this plugin is unknown or not modelled")
+    elif directive.name not in _MAKERS and directive.name not in NO_EFFECT and directive.name != "bind":
+        known = get_close_matches(directive.name, (*_MAKERS, *NO_EFFECT, "bind", "health", "ready"), 1)
+        hint = f" (did you mean {known[0]}?)" if known else ""
+        raise OptionError(f"this plugin is unknown or not modelled{hint}")
 
 
 def _loadbalance(directive: Directive, place: _Place, after: Handler) -> Handler:
@@ -173,6 +196,18 @@ def _loadbalance(directive: Directive, place: _Place, after: Handler) -> Handler
 
 def _cache(directive: Directive, place: _Place, after: Handler) -> Handler:
     return Cache(cache_options(directive, place.zones), after)
+
+
+def _rewrite(directive: Directive, place: _Place, after: Handler) -> Handler:
+    rule = rewrite_rule(directive)
+    # All lines are one plugin; they are met from the last to the first.
+    return (
+        Rewrite((rule, *after.rules), after.next) if isinstance(after, Rewrite) else Rewrite((rule,), after)
+    )
+
+
+def _template(directive: Directive, place: _Place, after: Handler) -> Handler:
+    return Template(template_options(directive, place.zones), after)
 
 
 def _autopath(directive: Directive, place: _Place, after: Handler) -> Handler:
@@ -220,7 +255,9 @@ def _listed(names: Iterable[str]) -> str:
 _MAKERS: Final[Mapping[str, Callable[[Directive, _Place, Handler], Handler]]] = {
     "loadbalance": _loadbalance,
     "cache": _cache,
+    "rewrite": _rewrite,
     "autopath": _autopath,
+    "template": _template,
     "hosts": _hosts,
     "k8s_external": _external,
     "kubernetes": _kubernetes,

@@ -1,7 +1,7 @@
 """The cache plugin: replies of the plugins behind it, kept for their TTL and counted down.
 
-Made by `build`. Source: CoreDNS plugin/cache (cache.go, item.go, handler.go), plugin/pkg/response/typify.go,
-plugin/pkg/dnsutil/ttl.go.
+Made by `build` and `kubedns_pod` (dnsmasq). Source: CoreDNS plugin/cache (cache.go, item.go, handler.go),
+plugin/pkg/response/typify.go, plugin/pkg/dnsutil/ttl.go.
 Simplified: no prefetch and no serve_stale; when full, the older half goes (upstream evicts at random).
 """
 
@@ -54,6 +54,7 @@ class CacheOptions:
     servfail_ttl: int = SERVFAIL_TTL
     no_success: tuple[str, ...] = ()
     no_denial: tuple[str, ...] = ()
+    authoritative_hits: bool = True  # CoreDNS sets AA, dnsmasq does not
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,9 @@ class Cache:
             item = store.get(key)
             age = (request.now - item.stored_ns) // S if item else 0
             if item and age < item.ttl:
-                hit = replace(with_ttl(item.reply, item.ttl - age), authoritative=True)
+                hit = replace(
+                    with_ttl(item.reply, item.ttl - age), authoritative=self.options.authoritative_hits
+                )
                 respond(hit, item.stored_ns + (age + 1) * S)
                 return
 

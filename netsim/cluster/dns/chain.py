@@ -1,8 +1,8 @@
 """What a DNS plugin is: a handler that answers a request or hands it to the next one (CoreDNS plugin.Handler).
 
 A handler calls `respond` exactly once, at once or later (a forwarded query waits for its upstream), and may wrap the
-`respond` that it passes on, as CoreDNS plugins wrap the ResponseWriter: on its way out a reply passes the same handlers
-in the opposite order.
+`respond` that it passes on, as CoreDNS plugins wrap the ResponseWriter: on its way out a reply passes the same
+handlers in the opposite order.
 """
 
 from collections.abc import Callable, Iterable

@@ -15,6 +15,7 @@ from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.dns.build import Configuration, Surroundings, build
 from netsim.cluster.dns.corefile import CorefileError, Problem
 from netsim.cluster.dns.exchange import HostExchanger
+from netsim.cluster.dns.forward import KEPT_NS
 from netsim.cluster.dns.health import StatusServer
 from netsim.cluster.dns.manifests import COREFILE_KEY, MOUNT_PATH
 from netsim.cluster.dns.resolvconf import ResolvConf
@@ -26,8 +27,8 @@ from netsim.cluster.objects import (
     Container,
     EndpointSlice,
     Namespace,
-    OtherObject,
     Pod,
+    PodSpec,
     Service,
 )
 from netsim.cluster.timing import Timing
@@ -64,7 +65,7 @@ class CoreDnsApp(DnsServer):
         self._timing = timing
         self._corefile = corefile
         self._files = files or {}
-        self._exchanger = HostExchanger(host, self, self.rng)
+        self._exchanger = HostExchanger(host, self, self.rng, KEPT_NS)
         self._configuration = Configuration()
         self._watches: list[Watch] = []
         self._leaving = False
@@ -82,7 +83,9 @@ class CoreDnsApp(DnsServer):
             return
         try:
             self._serve_status(self._configuration.health_port, "/health", lambda: _OK)
-            self._serve_status(self._configuration.ready_port, "/ready", self._ready_page)
+            self._serve_status(
+                self._configuration.ready_port, self._configuration.ready_path, self._ready_page
+            )
         except InUseError:
             self.exit(1, now)
             return
@@ -108,11 +111,11 @@ class CoreDnsApp(DnsServer):
         """The first lists have come, so the plugin is synced and the server may start."""
         if not self.running:
             return
-        kinds: list[type[ApiObject]] = [Namespace, Service, EndpointSlice, OtherObject]
+        kinds: list[type[ApiObject] | str] = [Namespace, Service, EndpointSlice, "ServiceImport"]
         if self._configuration.needs_pods:
             kinds.append(Pod)
         for kind in kinds:
-            watcher = f"coredns/{self.host.name}/{kind.__name__}"
+            watcher = f"coredns/{self.host.name}/{kind if isinstance(kind, str) else kind.__name__}"
             self._watches.append(self._api.watch(kind, self._seen, watcher))
         self.world.changed = self.forget
         self.world.become_synced()
@@ -170,7 +173,7 @@ class CoreDnsApp(DnsServer):
 
     def _serve_status(self, port: int, path: str, page: Callable[[], tuple[int, bytes]]) -> None:
         if port:
-            StatusServer(self.host, port, path, page, lambda: self.hanging, owner=self)
+            StatusServer(self.host, port, {path: page}, lambda: self.hanging, owner=self)
 
 
 def coredns_apps(
@@ -180,26 +183,22 @@ def coredns_apps(
     shared = codec or DnsCodec()
 
     def make(pod: Pod, container: Container, host: Host) -> CoreDnsApp:
-        files = mounted_files(pod, container, api)
-        path = _corefile_path(container)
-        return CoreDnsApp(host, api, timing, files.get(path), codec=shared, files=files)
+        namespace = pod.metadata.namespace
+        files = mounted_files(pod.spec, container, lambda name: api.get(ConfigMap, namespace, name))
+        return CoreDnsApp(host, api, timing, files.get(corefile_path(container)), codec=shared, files=files)
 
     return make
 
 
-def _corefile_path(container: Container) -> str:
-    """What the arguments name after -conf; CoreDNS's default is a Corefile in its working directory."""
-    args = list(container.args or ())
-    return str(args[args.index("-conf") + 1]) if "-conf" in args[:-1] else f"{MOUNT_PATH}/{COREFILE_KEY}"
-
-
-def mounted_files(pod: Pod, container: Container, api: ApiServer) -> dict[str, str]:
+def mounted_files(
+    pod: PodSpec, container: Container, config_map: Callable[[str], ConfigMap | None]
+) -> dict[str, str]:
     """The files that a container sees in volumes made from ConfigMaps, by path. `items` may rename keys."""
-    volumes = {volume["name"]: volume.get("configMap") for volume in pod.spec.volumes or ()}
+    volumes = {volume["name"]: volume.get("configMap") for volume in pod.volumes or ()}
     files: dict[str, str] = {}
     for mount in container.volumeMounts or ():
         source = volumes.get(mount["name"])
-        stored = api.get(ConfigMap, pod.metadata.namespace, source["name"]) if source else None
+        stored = config_map(source["name"]) if source else None
         if source is None or stored is None:
             continue
         names = {item["key"]: item["path"] for item in source.get("items") or ()}
@@ -207,3 +206,9 @@ def mounted_files(pod: Pod, container: Container, api: ApiServer) -> dict[str, s
             if not names or key in names:
                 files[f"{mount['mountPath'].rstrip('/')}/{names.get(key, key)}"] = text
     return files
+
+
+def corefile_path(container: Container) -> str:
+    """What the arguments name after -conf; CoreDNS's default is a Corefile in its working directory."""
+    args = list(container.args or ())
+    return str(args[args.index("-conf") + 1]) if "-conf" in args[:-1] else f"{MOUNT_PATH}/{COREFILE_KEY}"

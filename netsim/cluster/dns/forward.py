@@ -5,8 +5,9 @@ Made by `build`. Source: CoreDNS plugin/forward (forward.go, policy.go), plugin/
 Theory of operation. The upstreams are tried in the order of the policy until one replies or 5 s are over. A time-out
 (2 s) or an ICMP error starts health checks of that upstream: `. NS` every 0.5 s until it replies; with more than
 `max_fails` failed checks it is down and is passed over. When all are down, one is tried at random.
-Simplified: no TLS, no connection reuse (every question has its own port); a question is asked at most 8 times (upstream
-spins for 5 s when all upstreams refuse at once).
+TCP connections are kept for 10 s (`exchange_tcp`).
+Simplified: no TLS; over UDP every question has its own port; a question is asked at most 8 times (upstream spins for
+5 s when all upstreams refuse at once).
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from netsim.wire.dns_codec import DnsCodec
 # CoreDNS plugin/forward/forward.go defaultTimeout; plugin/pkg/proxy/connect.go read timeout; health.go.
 DEADLINE_NS: Final = 5 * S
 READ_TIMEOUT_NS: Final = 2 * S
+KEPT_NS: Final = 10 * S  # plugin/forward `expire`: how long a TCP connection is kept for the next question
 HEALTH_TIMEOUT_NS: Final = 1 * S
 HEALTH_INTERVAL_NS: Final = 500 * MS
 _MOST_ATTEMPTS: Final = 8

@@ -1,9 +1,10 @@
-"""The pages that CoreDNS's health and ready plugins serve for the kubelet's probes.
+"""The pages that CoreDNS's health and ready plugins, and kube-dns's sidecar, serve for the kubelet's probes.
 
-Called by `coredns`. Source: CoreDNS plugin/health/health.go, plugin/ready/ready.go: plain text, any method.
+Called by `coredns`, `kubedns_pod`. Source: CoreDNS plugin/health/health.go, plugin/ready/ready.go: plain text, any
+method.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from netsim.fabric.host import Host
@@ -18,14 +19,13 @@ Page = Callable[[], tuple[int, bytes]]
 
 
 class StatusServer:
-    """An HTTP server with one page. `page()` gives status and body; while `silent()` nothing is answered."""
+    """An HTTP server with some pages by path. A page gives status and body; while `silent()` nothing is answered."""
 
     def __init__(
-        self, host: Host, port: int, path: str, page: Page, silent: Callable[[], bool], owner: object
+        self, host: Host, port: int, pages: Mapping[str, Page], silent: Callable[[], bool], owner: object
     ) -> None:
         self.messages = Messages()
-        self._path = path
-        self._page = page
+        self._pages = pages
         self._silent = silent
         host.ns.sockets.listen(port, self._accept, owner=owner)
 
@@ -36,7 +36,8 @@ class StatusServer:
         """The bytes of the response; None when the process hangs."""
         if self._silent():
             return None
-        status, body = self._page() if request.target == self._path else _NOT_FOUND
+        page = self._pages.get(request.target)
+        status, body = page() if page is not None else _NOT_FOUND
         return self.messages.response(status, _TEXT, body, close=request.close)
 
 

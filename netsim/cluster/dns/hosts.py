@@ -1,7 +1,7 @@
 """The hosts plugin: names and addresses in the form of /etc/hosts, with PTR records made from them.
 
-Made by `build`. Source: CoreDNS plugin/hosts (hosts.go, hostsfile.go): answers A, AAAA and PTR; a name that it does not
-have is NXDOMAIN without a SOA unless `fallthrough`; TTL 3600.
+Made by `build`. Source: CoreDNS plugin/hosts (hosts.go, hostsfile.go): answers A, AAAA and PTR; a name that it does
+not have is NXDOMAIN without a SOA unless `fallthrough`; TTL 3600.
 """
 
 from collections.abc import Iterable, Mapping

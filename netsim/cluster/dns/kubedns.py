@@ -3,13 +3,15 @@
 Differences to CoreDNS that matter: wildcard labels still work, endpoints without a hostname have no PTR record, the
 bare name has no SRV ports, SRV priority is 10, TTL 30.
 Source: kubernetes/dns 9aa70b8f pkg/dns/dns.go, pkg/dns/util. Its configuration is in `kubedns_config`.
-Simplified: no federation; an ExternalName is answered with the CNAME alone, as SkyDNS does without a forwarder.
+Simplified: no federation.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from netsim.cluster.dns.chain import (
+    NEVER_AGAIN,
     UNTIL_CHANGE,
     Handler,
     Request,
@@ -21,7 +23,7 @@ from netsim.cluster.dns.finder import Entry, address_type
 from netsim.cluster.dns.names import POD, SVC, endpoint_name, is_reverse, pod_address, reverse_address
 from netsim.cluster.dns.views import NO_PORT, ServiceView
 from netsim.cluster.dns.world import World
-from netsim.wire.dns import CNAME, NOERROR, NXDOMAIN, PTR, SRV, TXT, Record, Reply
+from netsim.wire.dns import AAAA, CNAME, NOERROR, NXDOMAIN, PTR, SRV, TXT, A, Record, Reply
 
 TTL: Final = 30  # kubernetes/dns pkg/dns/util/util.go defaultTTL
 PRIORITY: Final = 10  # defaultPriority
@@ -47,9 +49,22 @@ class KubeDns:
                 respond(Reply(answer=answer, authoritative=True), UNTIL_CHANGE)
                 return
         elif in_zone(key, self._domain):
-            respond(self._answer(name, key, qtype), UNTIL_CHANGE)
+            self._follow(self._answer(name, key, qtype), request, respond)
             return
         self._next.serve(request, respond)
+
+    def _follow(self, reply: Reply, request: Request, respond: Respond) -> None:
+        """An ExternalName that leads out of the domain: add what upstream knows of it, if anything (SkyDNS Lookup)."""
+        last = reply.answer[-1] if reply.answer else None
+        outside = last is not None and last.type == CNAME and not in_zone(last.data.lower(), self._domain)
+        if last is None or not outside or request.query.question.type not in (A, AAAA):
+            respond(reply, UNTIL_CHANGE)
+            return
+
+        def looked_up(found: Reply, _until_ns: int) -> None:
+            respond(replace(reply, answer=(*reply.answer, *found.answer)), NEVER_AGAIN)
+
+        self._next.serve(request.about(last.data, request.query.question.type), looked_up)
 
     def _answer(self, name: str, key: str, qtype: int) -> Reply:
         if qtype == TXT and key == f"dns-version.{self._domain}":

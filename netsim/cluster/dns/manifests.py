@@ -70,16 +70,17 @@ def dns_objects(
     data = {COREFILE_KEY: corefile_text if corefile_text is not None else corefile(domain, version)}
     return [
         ConfigMap.model_validate({"metadata": {"name": NAME, "namespace": NAMESPACE}, "data": data}),
-        _service(cluster_dns_address(service_subnet)),
+        dns_service(cluster_dns_address(service_subnet)),
         _deployment(replicas),
     ]
 
 
-def _service(address: str) -> Service:
+def dns_service(address: str, server: str = "CoreDNS") -> Service:
+    """The Service kube-dns, which keeps its name whoever serves."""
     return Service.model_validate({
         "metadata": {
             "name": SERVICE, "namespace": NAMESPACE, "annotations": {"prometheus.io/port": "9153"},
-            "labels": {**LABELS, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
+            "labels": {**LABELS, "kubernetes.io/cluster-service": "true", "kubernetes.io/name": server},
         },
         "spec": {
             "clusterIP": address,

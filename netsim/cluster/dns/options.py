@@ -31,7 +31,8 @@ class OptionError(ValueError):
         self.line = line
 
 
-def _zones(args: Iterable[str], otherwise: tuple[str, ...]) -> tuple[str, ...]:
+def zones_of_args(args: Iterable[str], otherwise: tuple[str, ...]) -> tuple[str, ...]:
+    """The zones of a list of arguments, or others when it is empty."""
     return tuple(map(normal_zone, args)) or otherwise
 
 
@@ -65,7 +66,7 @@ _KUBERNETES_NO_EFFECT: Final = frozenset((
 
 def kubernetes_options(directive: Directive, zones: tuple[str, ...]) -> KubernetesOptions:
     """`kubernetes [ZONES...] {...}`."""
-    options = KubernetesOptions(_zones(directive.args, zones))
+    options = KubernetesOptions(zones_of_args(directive.args, zones))
     for option in directive.block:
         if option.name not in _KUBERNETES_NO_EFFECT:
             options = _kubernetes_option(options, option)
@@ -83,7 +84,7 @@ def _kubernetes_option(options: KubernetesOptions, option: Directive) -> Kuberne
     if name == "namespaces":
         return replace(options, namespaces=frozenset(option.args))
     if name in ("fallthrough", "multicluster"):
-        zones = _zones(option.args, (".",) if name == "fallthrough" else options.zones)
+        zones = zones_of_args(option.args, (".",) if name == "fallthrough" else options.zones)
         return (
             replace(options, fallthrough=zones)
             if name == "fallthrough"
@@ -120,7 +121,7 @@ def cache_options(directive: Directive, zones: tuple[str, ...]) -> CacheOptions:
         ttl = _number(directive, 0, 1, 1 << 31)
         options = replace(options, success=Limits(ttl), denial=Limits(ttl))
         args = args[1:]
-    options = replace(options, zones=_zones(args, zones))
+    options = replace(options, zones=zones_of_args(args, zones))
     for option in directive.block:
         if option.name not in _CACHE_NO_EFFECT:
             options = _cache_option(options, option)
@@ -137,7 +138,7 @@ def _cache_option(options: CacheOptions, option: Directive) -> CacheOptions:
         return replace(options, servfail_ttl=duration_ns(_one(option), option.line) // S)
     if name == "disable":
         kind, *zones = option.args or ("",)
-        excepted = _zones(zones, options.zones)
+        excepted = zones_of_args(zones, options.zones)
         if kind == "success":
             return replace(options, no_success=excepted)
         if kind == "denial":
@@ -192,7 +193,7 @@ def _server(text: str) -> tuple[Address, int]:
 def _forward_option(options: ForwardOptions, option: Directive) -> ForwardOptions:
     name = option.name
     if name == "except":
-        return replace(options, excepted=_zones(option.args, ()))
+        return replace(options, excepted=zones_of_args(option.args, ()))
     if name == "policy":
         if _one(option) not in _POLICIES:
             raise OptionError(f"policy is one of {', '.join(_POLICIES)}", option.line)
@@ -215,14 +216,14 @@ def hosts_options(directive: Directive, zones: tuple[str, ...], files: Mapping[s
     """`hosts [FILE [ZONES...]] {[INLINE], ttl SECONDS, no_reverse, reload DURATION, fallthrough [ZONES...]}`."""
     file, *of = directive.args or ("",)
     lines = files.get(file, "").splitlines()
-    options = HostsOptions((), _zones(of, zones))
+    options = HostsOptions((), zones_of_args(of, zones))
     for option in directive.block:
         if option.name == "ttl":
             options = replace(options, ttl=_number(option, 0, 1, 65535))
         elif option.name == "no_reverse":
             options = replace(options, reverse=False)
         elif option.name == "fallthrough":
-            options = replace(options, fallthrough=_zones(option.args, (".",)))
+            options = replace(options, fallthrough=zones_of_args(option.args, (".",)))
         elif option.name != "reload":
             lines.append(" ".join((option.name, *option.args)))
     return replace(options, entries=parse_hosts(lines))
@@ -230,7 +231,7 @@ def hosts_options(directive: Directive, zones: tuple[str, ...], files: Mapping[s
 
 def external_options(directive: Directive, zones: tuple[str, ...]) -> ExternalOptions:
     """`k8s_external [ZONES...] {apex NAME, ttl SECONDS, headless, fallthrough [ZONES...]}`."""
-    options = ExternalOptions(_zones(directive.args, zones))
+    options = ExternalOptions(zones_of_args(directive.args, zones))
     for option in directive.block:
         if option.name == "ttl":
             options = replace(options, ttl=_number(option, 0, 0, _LARGEST_TTL))
@@ -239,7 +240,7 @@ def external_options(directive: Directive, zones: tuple[str, ...]) -> ExternalOp
         elif option.name == "headless":
             options = replace(options, headless=True)
         elif option.name == "fallthrough":
-            options = replace(options, fallthrough=_zones(option.args, (".",)))
+            options = replace(options, fallthrough=zones_of_args(option.args, (".",)))
         else:
             raise _refuse(option, ("apex", "ttl", "headless", "fallthrough"))
     return options
@@ -254,17 +255,17 @@ def file_options(
     fallthrough: tuple[str, ...] = ()
     for option in directive.block:
         if option.name == "fallthrough":
-            fallthrough = _zones(option.args, (".",))
+            fallthrough = zones_of_args(option.args, (".",))
         elif option.name != "reload":
             raise _refuse(option, ("reload", "fallthrough"))
-    return directive.args[0], _zones(directive.args[1:], zones), fallthrough
+    return directive.args[0], zones_of_args(directive.args[1:], zones), fallthrough
 
 
 def autopath_zones(directive: Directive, zones: tuple[str, ...]) -> tuple[str, ...]:
     """`autopath [ZONES...] @kubernetes`."""
     if not directive.args or directive.args[-1] != "@kubernetes":
         raise OptionError("only `autopath [ZONES...] @kubernetes` is modelled")
-    return _zones(directive.args[:-1], zones)
+    return zones_of_args(directive.args[:-1], zones)
 
 
 def only_round_robin(directive: Directive) -> None:
@@ -281,6 +282,16 @@ def listen_port(directive: Directive, otherwise: int) -> int:
     if not port.isdigit():
         raise OptionError(f"{directive.args[0]!r} has no port")
     return int(port)
+
+
+def bind_addresses(directive: Directive) -> tuple[Address, ...]:
+    """`bind ADDRESS...`; interfaces by name are not modelled."""
+    if not directive.args:
+        raise OptionError("bind takes addresses")
+    try:
+        return tuple(map(ip, directive.args))
+    except ValueError as error:
+        raise OptionError(f"only addresses are modelled: {error}") from error
 
 
 def lameduck_ns(directive: Directive) -> int:

@@ -66,6 +66,8 @@ class SearchLimits(NamedTuple):
 
 
 CURRENT_LIMITS: Final = SearchLimits()
+LEGACY_LIMITS: Final = SearchLimits(6, 256, 255)  # before ExpandedDNSConfig, which is beta and on since 1.26
+EXPANDED_SINCE: Final = 26
 
 
 def parse_resolv_conf(text: str, *, legacy: bool = False) -> ResolvConf:
@@ -114,6 +116,7 @@ def pod_resolv_conf(
     node_conf: ResolvConf | None,
     node_ips: Iterable[str] = (),
     report: Report | None = None,
+    limits: SearchLimits = CURRENT_LIMITS,
 ) -> ResolvConf:
     """The resolv.conf of a pod. `node_conf` None is a kubelet with `--resolv-conf=""`; `report` gets its events."""
     report = report or _ignore
@@ -137,7 +140,7 @@ def pod_resolv_conf(
     return replace(
         conf,
         nameservers=fit_nameservers(conf.nameservers, report),
-        searches=fit_searches(conf.searches, report),
+        searches=fit_searches(conf.searches, report, limits),
     )
 
 

@@ -1,7 +1,7 @@
 """A DNS server process: port 53 over UDP and TCP in front of a chain of plugins.
 
-Called by `coredns` and by whoever runs a name server outside the cluster. The rules about sizes, OPT records and errors
-are those of CoreDNS (core/dnsserver/server.go, request.ScrubWriter).
+Called by `coredns` and by whoever runs a name server outside the cluster. The rules about sizes, OPT records and
+errors are those of CoreDNS (core/dnsserver/server.go, request.ScrubWriter).
 
 Theory of operation. Every query costs `service_ns` of one of `workers` processors, first come first served; its reply
 leaves when that time is over (or later, when it has to wait for an upstream). A reply that may be given again is kept
@@ -12,10 +12,11 @@ Simplified: idle TCP connections are never closed by the server.
 from collections import deque
 from collections.abc import Callable, Mapping
 from random import Random
+from types import MappingProxyType
 from typing import Final
 
 from netsim.cluster.dns.chain import NEVER_AGAIN, Handler, Request
-from netsim.cluster.dns.exchange import tcp_frames
+from netsim.cluster.dns.exchange_tcp import tcp_frames
 from netsim.fabric.app import Exited
 from netsim.fabric.host import Host
 from netsim.kernel.errno import Errno
@@ -50,6 +51,7 @@ class DnsServer:
         *,
         service_ns: int = SERVICE_NS,
         workers: int = WORKERS,
+        stream: str = "",
     ) -> None:
         self.host = host
         self.codec = codec
@@ -57,7 +59,8 @@ class DnsServer:
         self.running = False
         self.hanging = False
         self.queries = 0
-        self.rng: Random = host.engine.stream(f"dns-server/{host.name}")
+        self.ignored = 0  # messages that deserve no reply: shorter than a header, or replies themselves
+        self.rng: Random = host.engine.stream(stream or f"dns-server/{host.name}")
         self.deadline_ns = 0
         self.armed_ns = 0
         self._handlers = handlers
@@ -74,14 +77,19 @@ class DnsServer:
         self.running = True
         self.listen(self._handlers)
 
-    def listen(self, handlers: Mapping[int, Handler]) -> None:
-        """Open the ports; one that is taken (by another pod with hostNetwork) ends the process."""
+    def listen(
+        self, handlers: Mapping[int, Handler], binds: Mapping[int, tuple[Address, ...]] = MappingProxyType({})
+    ) -> None:
+        """Open the ports, at all addresses or at those that `binds` has for them; one that is taken (by another pod
+        with hostNetwork) ends the process."""
+        sockets = self.host.ns.sockets
         try:
             for number, handler in handlers.items():
                 port = _Port(self, handler)
                 self._ports.append(port)
-                self.host.ns.sockets.open_udp(port.datagram, number, owner=self)
-                self.host.ns.sockets.listen(number, port.accept, owner=self)
+                for address in binds.get(number, (None,)):
+                    sockets.open_udp(port.datagram, number, address, owner=self)
+                    sockets.listen(number, port.accept, address, owner=self)
         except InUseError:
             self.exit(1, self.host.now)
 
@@ -212,6 +220,7 @@ class _Port:
             return
         query = self._codec.read_query(payload)
         if query is None:
+            server.ignored += 1
             return
         if isinstance(query, int):
             error = self._codec.error(payload, query)
@@ -234,6 +243,8 @@ class _Port:
         elif query is not None:
             error = self._codec.error(payload, query)
             self._server.send_at(self._server.done_at(now), _Outgoing(conn, payload[:2], error))
+        else:
+            self._server.ignored += 1
 
     def ask(
         self,

@@ -1,7 +1,7 @@
 """The file plugin: an authoritative zone from a master file. It also plays name servers outside the cluster.
 
-Made by `build`. Source: CoreDNS plugin/file (lookup.go): positive answers carry the zone's NS records in the authority
-section, negative ones its SOA; a wildcard answers for names that do not exist; CNAMEs are followed.
+Made by `build` and `outside`. Source: CoreDNS plugin/file (lookup.go): positive answers carry the zone's NS records
+in the authority section, negative ones its SOA; a wildcard answers for names that do not exist; CNAMEs are followed.
 Simplified: no delegations, no DNSSEC, no transfers.
 """
 
@@ -9,6 +9,9 @@ from collections.abc import Iterable
 
 import dns.exception
 import dns.name
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
 import dns.zone
 
 from netsim.cluster.dns.chain import (
@@ -24,6 +27,7 @@ from netsim.cluster.dns.chain import (
 from netsim.wire.dns import CNAME, NOERROR, NS, NXDOMAIN, SOA, Record, Reply
 
 _LONGEST_CHAIN = 8
+_LINE_TTL_S = 300
 
 
 class ZoneFile:
@@ -109,6 +113,29 @@ def _parents(name: str, origin: str) -> list[str]:
         name = name.partition(".")[2] or "."
         found.append(name)
     return found
+
+
+def parse_lines(lines: Iterable[str]) -> tuple[Record, ...]:
+    """The records of lines `NAME [TTL] [IN] TYPE DATA` with absolute names; a TTL that is left out is 300 s. Raises
+    ValueError for a bad one."""
+    return tuple(map(_record, lines))
+
+
+def _record(line: str) -> Record:
+    name, ttl, words = "", _LINE_TTL_S, line.split(None, 1)
+    try:
+        name = dns.name.from_text(words[0]).to_text()
+        words = words[1].split(None, 1)
+        while words[0].isdigit() or words[0].upper() == "IN":
+            ttl = int(words[0]) if words[0].isdigit() else ttl
+            words = words[1].split(None, 1)
+        rtype = dns.rdatatype.from_text(words[0])
+        data = dns.rdata.from_text(dns.rdataclass.IN, rtype, words[1], dns.name.root, relativize=False)
+    except IndexError:
+        raise ValueError(f'"{line}" is no record: write NAME TTL TYPE DATA') from None
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ValueError(f'"{line}" is no record: {error or type(error).__name__}') from error
+    return Record(name, int(rtype), ttl, data.to_text())
 
 
 def parse_zone(text: str, origin: str) -> tuple[Record, ...]:

@@ -94,7 +94,7 @@ class IngressNginx:
         self._begun()
         try:
             self.nginx.listen(HTTP_PORT)
-            StatusServer(self.host, HEALTH_PORT, "/healthz", self._health, lambda: self.hung, owner=self)
+            StatusServer(self.host, HEALTH_PORT, {"/healthz": self._health}, lambda: self.hung, owner=self)
         except InUseError:
             self._end(1, now)
             return

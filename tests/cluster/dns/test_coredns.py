@@ -9,7 +9,7 @@ from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.dns.coredns import CoreDnsApp, coredns_apps, mounted_files
 from netsim.cluster.dns.manifests import cluster_dns_address, corefile, dns_objects
 from netsim.cluster.dns.resolvconf import ResolvConf
-from netsim.cluster.objects import Deployment, EndpointSlice, Namespace, Pod, Service, evolve
+from netsim.cluster.objects import ConfigMap, Deployment, EndpointSlice, Namespace, Pod, Service, evolve
 from netsim.cluster.objects.registry import parse_object
 from netsim.cluster.timing import Timing
 from netsim.cni.flat import FlatCni
@@ -257,7 +257,8 @@ def test_the_add_on_can_be_created_and_its_pods_run_coredns() -> None:
         "metadata": {"name": "coredns-1", "namespace": "kube-system"}, "spec": template.spec.model_dump(),
     })  # fmt: skip
     container = pod.spec.containers[0]
-    assert list(mounted_files(pod, container, lab.api)) == ["/etc/coredns/Corefile"]
+    found = mounted_files(pod.spec, container, lambda name: lab.api.get(ConfigMap, "kube-system", name))
+    assert list(found) == ["/etc/coredns/Corefile"]
     lab.app = coredns_apps(lab.api, Timing())(pod, container, lab.host)
     lab.start()
     assert lab.addresses("kube-dns.kube-system.svc.cluster.local.") == ["10.96.0.10"]

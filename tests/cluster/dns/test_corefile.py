@@ -127,7 +127,7 @@ def test_snippets_comments_and_quotes() -> None:
     [
         (".:53 {\n", [(1, "not closed")]),
         ("{\n}", [(1, "needs a zone")]),
-        (". {\n nonesuch\n rewrite name a b\n}", [(2, "not modelled"), (3, "not modelled")]),
+        (". {\n nonesuch\n dns64\n}", [(2, "not modelled"), (3, "not modelled")]),
         (". {\n kubernetes {\n  ttl 3601\n }\n}", [(3, "ttl needs a number from 0 to 3600")]),
         (". {\n kubernetes {\n  ttl -1\n }\n}", [(3, "ttl needs a number")]),
         (". {\n kubernetes {\n  pods sometimes\n }\n cache x y {\n  success\n }\n}",

@@ -16,7 +16,8 @@ from netsim.cluster.dns.chain import (
     in_zone,
     match_zone,
 )
-from netsim.cluster.dns.exchange import Done, tcp_frames
+from netsim.cluster.dns.exchange import Done
+from netsim.cluster.dns.exchange_tcp import tcp_frames
 from netsim.cluster.dns.finder import Finder, KubernetesOptions
 from netsim.cluster.dns.forward import Forward, ForwardOptions
 from netsim.cluster.dns.hosts import Hosts, HostsOptions, parse_hosts
