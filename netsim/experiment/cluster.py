@@ -287,7 +287,7 @@ class Cluster:
         return stop
 
     def view(self, what: str, host: str) -> str:
-        """What a tool would print on a host now: "iptables" (`iptables-save -c`), "conntrack" (`conntrack -L`),
+        """What a tool would print on a host now: "iptables" (`iptables-save -c`), "nftables", "ipvs", "conntrack" (`conntrack -L`),
         "routes" (`ip route`)... see `views.py`. Raises LookupError for an unknown view or host."""
         from netsim.experiment.views import VIEWS
 
