@@ -33,7 +33,19 @@ from netsim.wire.addr import Prefix, ip
 
 SERVICES, ENDPOINTS, CHANGES = 10_000, 10, 20
 PODS = Prefix.parse("10.0.0.0/8")
-DATAPLANES: dict[str, Callable[[], Any]] = {"iptables": IptablesDataplane}
+DATAPLANES: dict[str, Callable[[], Any]] = {
+    "iptables": IptablesDataplane,
+    "nftables": NftablesDataplane,
+    "ipvs": IpvsDataplane,
+}
+    "iptables": IptablesDataplane,
+    "nftables": NftablesDataplane,
+    "ipvs": IpvsDataplane,
+}
+    "iptables": IptablesDataplane,
+    "nftables": NftablesDataplane,
+    "ipvs": IpvsDataplane,
+}
 
 
 def service(number: int, endpoints: int = ENDPOINTS) -> ServicePort:
