@@ -1,6 +1,7 @@
 """A bench for Services end to end: small clusters from YAML, one per proxy mode, and requests with what became of them.
 
-`MODES` are the proxy modes that every test of Services runs in; a further one is a further name.
+`MODES` are the proxy modes that every test of Services runs in; a further one is a further name. Where the modes really
+differ, the test says so with `differs`, next to upstream's reason.
 """
 
 from dataclasses import dataclass
@@ -20,7 +21,28 @@ from netsim.workload.clients import make_client
 from netsim.workload.http_client import ClientSpec
 from netsim.workload.load import Backend
 
-MODES = ("iptables",)
+MODES = ("iptables", "nftables", "ipvs")
+
+
+def differs(otherwise: str, **modes: str) -> dict[str, str]:
+    """What is expected by mode: `otherwise`, but for the modes that are named."""
+    assert set(modes) <= set(MODES)
+    return {mode: modes.get(mode, otherwise) for mode in MODES}
+
+
+def expected(mode: str, outcome: str | dict[str, str]) -> str:
+    """What a test's table says for a mode."""
+    return outcome if isinstance(outcome, str) else outcome[mode]
+
+
+# Node ports on 127.0.0.1 need route_localnet, which only the iptables mode sets (KEP-3866, "NodePort behaviour":
+# "nftables mode will not support localhost NodePorts"); in ipvs mode the kernel refuses to send 127.0.0.1 to other hosts, and
+# NewProxier says "--nodeport-addresses includes localhost but localhost NodePorts are not supported" (pkg/proxy/ipvs).
+LOCALHOST_NODE_PORT = differs("refused", iptables="ok")
+# An address of a Service, a port that it does not have. iptables: no rule, and the packet goes on to where no
+# route leads. nftables: the chain cluster-ips-check rejects (KEP-3866). ipvs: the address is the node's own, and
+# KUBE-IPVS-FILTER rejects.
+NO_SUCH_PORT = differs("refused", iptables="timeout")
 
 CLUSTER = """\
 apiVersion: netsim/v1
@@ -88,6 +110,7 @@ class Asker:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.backends = Backends(cluster)
+        self.mode = cluster.spec.networking.kubeProxyMode
 
     def __call__(self, source: str, url: str, timeout_ns: int = 1 * S) -> Asked:
         """One request over a connection (or socket) of its own."""

@@ -16,6 +16,9 @@ class What(StrEnum):
     """The views; `netsim.experiment.views` has the same names."""
 
     IPTABLES = "iptables"
+    NFTABLES = "nftables"
+    IPVS = "ipvs"
+    IPSET = "ipset"
     CONNTRACK = "conntrack"
     ROUTES = "routes"
 
@@ -29,7 +32,8 @@ def get(
     seed: Annotated[int | None, typer.Option(help="Which of the possible runs.", min=0)] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no remarks.")] = False,
 ) -> int:
-    """Print what iptables-save -c, conntrack -L, ip route... would print on a node at a moment."""
+    """Print what iptables-save -c, nft list ruleset, ipvsadm -Ln --stats, ipset list, conntrack -L or ip route would
+    print on a node at a moment."""
     from netsim.cli.begun import begun
     from netsim.experiment.progress import progress_bar
 

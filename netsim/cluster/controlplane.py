@@ -231,7 +231,6 @@ class ControlPlane:
         if self._proxies_wait:
             yield "the kube-proxies wait for the workloads"
         yield from settling.others(self.api)
-        yield from settling.endpoints(self.api)
         for cloud in self._clouds:
             yield from cloud.waiting()
         if not (self.api.log(Service).drained and self.api.log(EndpointSlice).drained):
@@ -239,6 +238,8 @@ class ControlPlane:
         for name, proxy in self.proxies.items():
             if proxy.running and not proxy.idle:
                 yield f"kube-proxy on {name} has rules to write"
+        # Last, since it is dear with many Services, and their rules are long in the writing.
+        yield from settling.endpoints(self.api)
 
     def _tell_deletion(self, event: WatchEvent[Pod]) -> None:
         pod = event.object

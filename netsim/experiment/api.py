@@ -5,8 +5,8 @@ result = experiment.run(seed=7)
 result.requests, result.load_split("my-nginx"), result.plot.failover("my-nginx")
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from netsim.experiment.results import Results
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.comparison import Comparison
+    from netsim.measure.collect import Recording
 
 Progress = Callable[[int, int], None]
 
@@ -46,16 +47,14 @@ class Experiment:
         if progress is None:
             with progress_bar(f"running {self.name}") as bar:
                 return self.run(seed, replications, jobs, bar)
+        bundles = self._bundle.variants or (self._bundle,)
+        results = _run(bundles, seed, replications, jobs, progress)
         if not self._bundle.variants:
-            return _run(self._bundle, seed, replications, jobs, progress)
-        from netsim.experiment.comparison import Comparison
+            return results[0]
+        from netsim.experiment.comparison import Comparison, conditions
 
-        variants = self._bundle.variants
-        results = {}
-        for number, bundle in enumerate(variants):
-            told = partial(_told, progress, number, len(variants))
-            results[bundle.name] = _run(bundle, seed, replications, jobs, told)
-        return Comparison(self.name, results)
+        named = {bundle.name: found for bundle, found in zip(bundles, results, strict=True)}
+        return Comparison(self.name, named, conditions(self._bundle))
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -79,15 +78,31 @@ class Experiment:
 
 
 def _run(
-    bundle: ExperimentBundle, seed: int | None, replications: int | None, jobs: int, progress: Progress
-) -> Results:
-    """One experiment as it stands, without variants."""
-    from netsim.experiment.run import run_replications
+    bundles: "Sequence[ExperimentBundle]",
+    seed: int | None,
+    replications: int | None,
+    jobs: int,
+    progress: Progress,
+) -> list[Results]:
+    """Experiments as they stand, without variants, each with its replications; all of them share the processes."""
+    from netsim.experiment.run import Run, run_all
 
+    seeds = [bundle.spec.seed if seed is None else seed for bundle in bundles]
+    numbers = [bundle.spec.replications if replications is None else replications for bundle in bundles]
+    runs = [
+        Run(bundle, chosen, replication)
+        for bundle, chosen, number in zip(bundles, seeds, numbers, strict=True)
+        for replication in range(number)
+    ]
+    recordings = iter(run_all(runs, jobs, progress))
+    return [
+        _results(bundle, chosen, list(islice(recordings, number)))
+        for bundle, chosen, number in zip(bundles, seeds, numbers, strict=True)
+    ]
+
+
+def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]") -> Results:
     spec = bundle.spec
-    chosen = spec.seed if seed is None else seed
-    number = spec.replications if replications is None else replications
-    recordings = run_replications(bundle, chosen, number, jobs, progress)
     checks = [
         compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in spec.checks
     ]
@@ -95,17 +110,12 @@ def _run(
         recordings,
         name=bundle.name,
         spec=spec.model_dump(mode="json", by_alias=True),
-        seed=chosen,
+        seed=seed,
         duration_ns=spec.duration_ns,
         warmup_ns=spec.warmup_ns,
         checks=checks,
         warnings=bundle.notes,
     )
-
-
-def _told(progress: Progress, number: int, variants: int, done: int, total: int) -> None:
-    """Progress over all variants, which are of one length or nearly so."""
-    progress(number * total + done, variants * total)
 
 
 def load(path: str | Path) -> Experiment:

@@ -17,21 +17,40 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsim.experiment.folder import MANIFEST, write_folder
 from netsim.experiment.results import Results
+from netsim.measure.comparison import Condition
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from netsim.experiment.loader import ExperimentBundle
     from netsim.measure.comparison import Variant
 
 SCHEMA_VERSION: Final = 1
+# What a variant may set and still differ from the others in proxy mode and number of Services only.
+_MODES: Final = ("cluster.networking.kubeProxyMode", "cluster.kubeProxy.mode")
+_SIZE: Final = "cluster.fillers.services"
+
+
+def conditions(bundle: "ExperimentBundle") -> dict[str, Condition]:
+    """In which proxy mode and with how many fillers each variant ran; empty if they differ in something else, too."""
+    if not all(key in (*_MODES, _SIZE) for variant in bundle.spec.variants for key in variant.set):
+        return {}
+    specs = {variant.name: variant.topology.spec for variant in bundle.variants}
+    return {
+        name: Condition(spec.networking.kubeProxyMode, spec.fillers.services) for name, spec in specs.items()
+    }
 
 
 class Comparison:
-    """`results` holds the results of each variant by its name, in the order of the file."""
+    """`results` holds the results of each variant by its name, in the order of the file; `conditions` what sets the
+    variants apart, where that is the proxy mode and the number of Services."""
 
-    def __init__(self, name: str, results: Mapping[str, Results]) -> None:
+    def __init__(
+        self, name: str, results: Mapping[str, Results], conditions: Mapping[str, Condition] | None = None
+    ) -> None:
         self.name = name
         self.results = dict(results)
+        self.conditions = dict(conditions or {})
 
     def __getitem__(self, variant: str) -> Results:
         return self.results[variant]
@@ -57,7 +76,11 @@ class Comparison:
     def _variants(self) -> "list[Variant]":
         from netsim.measure.comparison import Variant
 
-        return [Variant(name, result.analysis) for name, result in self.results.items()]
+        nothing = Condition()
+        return [
+            Variant(name, result.analysis, self.conditions.get(name, nothing))
+            for name, result in self.results.items()
+        ]
 
     # ------------------------------------------------------------------ showing
     def text(self) -> str:

@@ -1,14 +1,15 @@
-"""Running an experiment: replications, each with its own seed, in parallel processes, into one `Results`.
+"""Running experiments: replications, each with its own seed, in parallel processes, as plain recordings.
 
-Replications are independent: replication 0 uses the experiment's seed itself, so that a single run is the
-first replication. They run in forked processes where the platform has them, else one after the other; the
-results are the same, in the same order.
+Called by `api.py`, with one experiment or with all variants of one. Replications are independent: replication 0 uses
+the experiment's seed itself, so that a single run is the first replication. They run in forked processes where the
+platform has them, else one after the other; the results are the same, in the same order.
 """
 
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netsim.experiment.cluster import Cluster
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from netsim.experiment.loader import ExperimentBundle
 
 Progress = Callable[[int, int], None]
-"""`progress(done, total)` in nanoseconds of simulated time over all replications."""
+"""`progress(done, total)` in nanoseconds of simulated time over all runs."""
 
 _STEPS = 100  # a replication reports progress this many times
 
@@ -42,56 +43,68 @@ def run_replication(
     return play(cluster, bundle.spec, replication, progress, _STEPS)
 
 
-def run_replications(
-    bundle: "ExperimentBundle", seed: int, replications: int, jobs: int = 0, progress: Progress | None = None
-) -> list[Recording]:
-    """All replications, in order. `jobs` 0: one process per processor."""
-    jobs = min(jobs or os.cpu_count() or 1, replications)
-    total = replications * bundle.spec.duration_ns
-    tell = progress or (lambda _done, _total: None)
-    if jobs == 1 or "fork" not in multiprocessing.get_all_start_methods():
-        return list(_in_turn(bundle, seed, replications, lambda done: tell(done, total)))
-    return _in_parallel(bundle, seed, replications, jobs, lambda done: tell(done, total))
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One replication of one experiment."""
+
+    bundle: "ExperimentBundle"
+    seed: int
+    replication: int
+
+    def play(self, progress: Callable[[int], None]) -> Recording:
+        """Do it, in this process."""
+        return run_replication(self.bundle, self.seed, self.replication, progress)
 
 
-def _in_turn(
-    bundle: "ExperimentBundle", seed: int, replications: int, tell: Callable[[int], None]
-) -> Iterator[Recording]:
-    duration = bundle.spec.duration_ns
-    for number in range(replications):
-        yield run_replication(bundle, seed, number, lambda done, n=number: tell(n * duration + done))  # type: ignore[misc]
+def run_all(runs: Sequence[Run], jobs: int = 0, progress: Progress | None = None) -> list[Recording]:
+    """All of them, in order. `jobs` 0: one process per processor."""
+    jobs = min(jobs or os.cpu_count() or 1, len(runs))
+    total = sum(run.bundle.spec.duration_ns for run in runs)
+
+    def tell(done: int) -> None:
+        if progress is not None:
+            progress(done, total)
+
+    if jobs <= 1 or "fork" not in multiprocessing.get_all_start_methods():
+        return list(_in_turn(runs, tell))
+    return _in_parallel(runs, jobs, tell)
 
 
-def _in_parallel(
-    bundle: "ExperimentBundle", seed: int, replications: int, jobs: int, tell: Callable[[int], None]
-) -> list[Recording]:
+def _in_turn(runs: Sequence[Run], tell: Callable[[int], None]) -> Iterator[Recording]:
+    before = 0
+    for run in runs:
+        yield run.play(lambda done, before=before: tell(before + done))  # type: ignore[misc]
+        before += run.bundle.spec.duration_ns
+
+
+def _in_parallel(runs: Sequence[Run], jobs: int, tell: Callable[[int], None]) -> list[Recording]:
     context = multiprocessing.get_context("fork")
-    done = context.Array("q", replications)
-    with context.Pool(jobs, _prepare, (bundle, seed, done)) as pool:
-        work = pool.map_async(_worker, range(replications), chunksize=1)
+    done = context.Array("q", len(runs))
+    with context.Pool(jobs, _prepare, (runs, done)) as pool:
+        work = pool.map_async(_worker, range(len(runs)), chunksize=1)
         while not work.ready():
             work.wait(0.1)
             tell(sum(done[:]))
         return work.get()
 
 
-_job: "tuple[ExperimentBundle, int, SynchronizedArray[int]] | None" = None
+_job: "tuple[Sequence[Run], SynchronizedArray[int]] | None" = None
 
 
-def _prepare(bundle: "ExperimentBundle", seed: int, done: "SynchronizedArray[int]") -> None:
-    """In a worker process: what all its replications have in common."""
+def _prepare(runs: Sequence[Run], done: "SynchronizedArray[int]") -> None:
+    """In a worker process: what there is to do in all, inherited from the parent."""
     import signal
 
     global _job  # noqa: PLW0603 - a worker process has one job, handed over at its start
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business; it ends the pool
-    _job = (bundle, seed, done)
+    _job = (runs, done)
 
 
-def _worker(replication: int) -> Recording:
+def _worker(number: int) -> Recording:
     assert _job is not None
-    bundle, seed, done = _job
+    runs, done = _job
 
     def tell(simulated_ns: int) -> None:
-        done[replication] = simulated_ns
+        done[number] = simulated_ns
 
-    return run_replication(bundle, seed, replication, tell)
+    return runs[number].play(tell)

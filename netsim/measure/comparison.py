@@ -33,15 +33,27 @@ class Analysed(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """The proxy mode and the number of Services that nobody asks for, where variants differ in these only; -1 for
+    variants that differ in something else."""
+
+    mode: str = ""
+    fillers: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class Variant:
     """One column of the comparison, shown as a row."""
 
     name: str
     analysis: Analysed
+    condition: Condition = Condition()
 
 
 TYPES: Final[Mapping[str, str]] = {
     "variant": "str",
+    "mode": "str",
+    "fillers": "int64",
     "service": "str",
     "requests": "int64",
     "ok": "int64",
@@ -77,6 +89,8 @@ def _row(variant: Variant, service: str) -> dict[str, Any]:
     requests = analysis.requests[analysis.requests["service"] == service]
     return {
         "variant": variant.name,
+        "mode": variant.condition.mode,
+        "fillers": variant.condition.fillers,
         "service": service,
         **_request_figures(requests),
         **_split_figures(analysis.load_split(service)),

@@ -19,6 +19,9 @@ The unit is a bare SimPy event: stock `Environment`, `env.timeout(d).callbacks.a
 - first_sync_simpy_events_MODE, change_sync_simpy_events_MODE, first_sync_mib_MODE: one node's first sync of 10,000
   Services with 100,000 endpoints, and the sync after a change of one Service, in units of bare SimPy events (scale.py).
 - new_flow_cost_10000_over_10_services: wall time of the first packet of a flow with 10,000 Services over that with 10.
+
+What has no mode in its name is measured with iptables rules; packet_hops, new_flow_hops and new_flow_cost are also
+measured with those of _nftables and _ipvs.
 """
 
 import argparse
@@ -29,13 +32,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from anchor import Measured, bare_simpy
 from scale import DATAPLANES
 
 from netsim.cni.flat import FlatCni
-from netsim.dataplane.iptables import IptablesDataplane
 from netsim.dataplane.node_view import LocalDetector, NodeView
 from netsim.dataplane.service_table import Endpoint, ServicePort, ServicePortName, ServiceTable
 from netsim.engine import Engine
@@ -52,6 +55,7 @@ HERE = Path(__file__).parent
 PODS = Prefix.parse("10.244.0.0/16")
 VIP, SERVER, CLIENT = ip("10.96.0.80"), ip("10.244.2.5"), ip("10.244.1.5")
 GAP_NS = 20_000
+OTHER_MODES = tuple(mode for mode in DATAPLANES if mode != "iptables")
 
 
 def timed(operations: int, run: Callable[[], object]) -> Measured:
@@ -63,7 +67,7 @@ def timed(operations: int, run: Callable[[], object]) -> Measured:
 
 
 # ---------------------------------------------------------------------- packets
-def pods_on_two_nodes(services: int) -> tuple[Engine, Fabric, PodHost, PodHost]:
+def pods_on_two_nodes(services: int, mode: str) -> tuple[Engine, Fabric, PodHost, PodHost]:
     """Client and server pods on two nodes; one Service of interest among `services`."""
     engine = Engine(1)
     fabric = Fabric(engine, FabricConfig(), FlatCni())
@@ -71,7 +75,7 @@ def pods_on_two_nodes(services: int) -> tuple[Engine, Fabric, PodHost, PodHost]:
         fabric.add_node(name, ip(f"172.18.0.{number + 1}"), Prefix.parse(f"10.244.{number}.0/24"))
     client, server = fabric.add_pod("left", "client", CLIENT), fabric.add_pod("right", "server", SERVER)
     table = ServiceTable(service_ports(services))
-    dataplane = IptablesDataplane()
+    dataplane = DATAPLANES[mode]()
     for node in fabric.nodes.values():
         view = NodeView(node.name, node.address, (node.address,), local_detector=LocalDetector(prefix=PODS))
         dataplane.on_node(view).sync(node.ns, None, table)
@@ -94,9 +98,11 @@ def service_ports(services: int) -> list[ServicePort]:
     return [*others[: services // 2], wanted, *others[services // 2 :]]
 
 
-def echo(requests: int, sockets: int, captured: bool = False, services: int = 1) -> Measured:
+def echo(
+    requests: int, sockets: int, captured: bool = False, services: int = 1, mode: str = "iptables"
+) -> Measured:
     """UDP requests, each echoed; packet hops and seconds."""
-    engine, fabric, client, server = pods_on_two_nodes(services)
+    engine, fabric, client, server = pods_on_two_nodes(services, mode)
     answered = 0
 
     def serve(sock, payload, src, sport, now):  # type: ignore[no-untyped-def]
@@ -130,12 +136,12 @@ def echo(requests: int, sockets: int, captured: bool = False, services: int = 1)
     return hops, seconds
 
 
-def new_flow_cost(rounds: int, flows: int = 2000) -> float:
+def new_flow_cost(rounds: int, mode: str = "iptables", flows: int = 2000) -> float:
     """First packets with 10,000 Services over first packets with 10, run in turn."""
     ratios = []
     for _ in range(rounds):
-        few_hops, few = echo(flows, flows, services=10)
-        many_hops, many = echo(flows, flows, services=10_000)
+        few_hops, few = echo(flows, flows, services=10, mode=mode)
+        many_hops, many = echo(flows, flows, services=10_000, mode=mode)
         ratios.append((many / many_hops) / (few / few_hops))
     return statistics.median(ratios)
 
@@ -207,6 +213,9 @@ def main() -> int:
         "two_node_requests_per_simpy_event": lambda: two_nodes.run(3000),
         "lookups_per_simpy_event": lambda: two_nodes.lookups(2000),
     }
+    for mode in OTHER_MODES:
+        cases[f"packet_hops_per_simpy_event_{mode}"] = partial(echo, 5000, 64, mode=mode)
+        cases[f"new_flow_hops_per_simpy_event_{mode}"] = partial(echo, 3000, 3000, mode=mode)
     figures: dict[str, float] = {}
     anchors: list[float] = []
     ratios: dict[str, list[float]] = {name: [] for name in cases}
@@ -223,6 +232,8 @@ def main() -> int:
     for name, found in ratios.items():
         figures[name] = round(statistics.median(found), 5)
     figures["new_flow_cost_10000_over_10_services"] = round(new_flow_cost(3), 3)
+    for mode in OTHER_MODES:
+        figures[f"new_flow_cost_10000_over_10_services_{mode}"] = round(new_flow_cost(3, mode), 3)
     for mode in DATAPLANES:
         command = [sys.executable, str(HERE / "scale.py"), mode]
         run = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -19,6 +19,8 @@ from anchor import bare_simpy
 
 from netsim.cni.flat import FlatCni
 from netsim.dataplane.iptables import IptablesDataplane
+from netsim.dataplane.ipvs import IpvsDataplane
+from netsim.dataplane.nftables import NftablesDataplane
 from netsim.dataplane.node_view import LocalDetector, NodeView
 from netsim.dataplane.service_table import (
     Endpoint,
@@ -33,7 +35,11 @@ from netsim.wire.addr import Prefix, ip
 
 SERVICES, ENDPOINTS, CHANGES = 10_000, 10, 20
 PODS = Prefix.parse("10.0.0.0/8")
-DATAPLANES: dict[str, Callable[[], Any]] = {"iptables": IptablesDataplane}
+DATAPLANES: dict[str, Callable[[], Any]] = {
+    "iptables": IptablesDataplane,
+    "nftables": NftablesDataplane,
+    "ipvs": IpvsDataplane,
+}
 
 
 def service(number: int, endpoints: int = ENDPOINTS) -> ServicePort:

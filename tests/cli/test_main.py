@@ -2,14 +2,17 @@
 
 import importlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import netsim
+from netsim.cli.get import What
 from netsim.cli.main import main
 from netsim.cli.schema import Document, json_schema
+from netsim.experiment.views import VIEWS as KNOWN_VIEWS
 from netsim.experiment.yaml_tree import parse_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -179,6 +182,52 @@ def test_get_says_what_is_wrong(
     assert (code, out) == (2, "")
     assert err.startswith(f"netsim get: {message}") or message in err
     assert "Traceback" not in err
+
+
+ALL = {"iptables", "nftables", "ipvs"}
+VIEWS = (
+    ("iptables", "*nat\n:PREROUTING ACCEPT [", ALL),  # the pod network's rules are there in any mode
+    ("nftables", "table ip kube-proxy {\n", {"nftables"}),
+    ("ipvs", "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port ", {"ipvs"}),
+    ("ipset", "Name: KUBE-CLUSTER-IP\nType: hash:ip,port\n", {"ipvs"}),
+    ("conntrack", "tcp      6 ", ALL),
+    ("routes", "default via 172.18.0.1 dev eth0", ALL),
+)
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables", "ipvs"])
+def test_every_mode_has_its_views(
+    mode: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    variant = ("-f", "experiments/proxy-modes.yaml", "--variant", f"{mode}-10", "--at", "100ms")
+    assert [what for what, _, _ in VIEWS] == list(KNOWN_VIEWS) == list(What)
+    for what, part, modes in VIEWS:
+        code, out, err = run(capsys, "get", what, "clients", *variant)
+        there = mode in modes
+        assert (code, part in out, err) == (0, there, "" if there else f"netsim get: clients has no {what}\n")
+
+
+@pytest.mark.parametrize(
+    ("mode", "what", "counted"),
+    [
+        ("iptables", "iptables", r"\[(\d+):\d+\] -A FORWARD .*-j KUBE-FORWARD"),
+        ("ipvs", "ipvs", r"TCP  \S+:80 +(\d+) "),
+    ],
+)
+def test_counters_are_up_to_date(
+    mode: str, what: str, counted: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Established flows are counted when somebody looks: later looks see more. (No rule of kube-proxy's nftables has a
+    counter.)"""
+    monkeypatch.chdir(ROOT)
+    variant = ("-f", "experiments/proxy-modes.yaml", "-q", "--variant", f"{mode}-10")
+
+    def packets(at: str) -> int:
+        out = run(capsys, "get", what, "clients", *variant, "--at", at)[1]
+        return max(int(number) for number in re.findall(counted, out))
+
+    assert packets("2s") > packets("1s") + 50
 
 
 def test_a_pod_has_no_rules(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from servicelab import MODES, Asker, address, pod, service, settled
+from servicelab import LOCALHOST_NODE_PORT, MODES, Asker, address, pod, service, settled
 
 from netsim.wire.addr import ip_text
 
@@ -65,7 +65,6 @@ def ask(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         ("external/laptop", "http://203.0.113.140/", "own", None),
         ("external/friend", "http://203.0.113.141/", "friends", None),
         ("external/friend", "http://203.0.113.70/", "friends-proxied", None),
-        ("node/n3", "http://127.0.0.1:30080/", "web", "n3"),
         ("node/n3", "http://203.0.113.128/", "web", "n3"),
         ("node/n3", "http://203.0.113.64/", "proxied", None),
         ("pod/client", "http://203.0.113.128/", "web", "n3"),
@@ -80,6 +79,12 @@ def test_what_answers(ask: Asker, source: str, url: str, service_name: str, via:
     assert (asked.outcome, asked.backend.service) == ("ok", f"default/{service_name}")
     assert asked.pod in ("web-1", "web-2")
     assert asked.backend.via in ([via] if via else ["n1", "n2", "n3"])
+
+
+def test_a_node_port_on_localhost(ask: Asker) -> None:
+    asked = ask("node/n3", "http://127.0.0.1:30080/")
+    assert asked.outcome == LOCALHOST_NODE_PORT[ask.mode]
+    assert asked.backend.via == ("n3" if asked.outcome == "ok" else "")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +125,7 @@ def test_the_address_that_the_server_sees(ask: Asker, url: str, seen: str) -> No
 
 def test_the_measured_address_is_that_of_the_packets(ask: Asker) -> None:
     assert ask.sources_seen("external/laptop", "http://n1:30081/", "pod/web-1") == {"192.0.2.10"}
-    seen = [ask.sources_seen("external/laptop", "http://n3:30080/", f"pod/web-{n}") for n in (1, 2, 1, 2)]
+    seen = [ask.sources_seen("external/laptop", "http://n3:30080/", f"pod/web-{n}") for n in (1, 1, 2, 2)]
     assert set().union(*seen) == {address(ask, "node/n3")}
 
 
@@ -144,7 +149,7 @@ def test_local_traffic_policy_binds_outsiders_only(ask: Asker) -> None:
         ("http://203.0.113.129/", ["balance", "dnat"]),
         (
             "http://203.0.113.64/",
-            ["balance", "dnat", "snat", "dnat", "snat"],
+            ["balance", "dnat by the balancer", "snat", "dnat", "snat"],
         ),  # the balancer's, then the node's
     ],
 )
@@ -152,8 +157,9 @@ def test_explain_follows_the_first_packet_from_outside(ask: Asker, target: str, 
     explained = ask.cluster.explain("external/laptop", target)
     assert explained.outcome.startswith("HTTP 200")
     first = explained.journey.packets[0]
-    kinds = [step.kind for step in first.steps if step.kind in ("balance", "dnat", "snat")]
-    assert kinds == steps
+    kinds = [step.kind for step in first.steps if step.kind in ("balance", "dnat", "snat", "ipvs")]
+    by_mode = {"dnat by the balancer": "dnat", "dnat": "ipvs" if ask.mode == "ipvs" else "dnat"}
+    assert kinds == [by_mode.get(step, step) for step in steps]
 
 
 def test_addresses_have_names(ask: Asker) -> None:
