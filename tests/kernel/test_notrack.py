@@ -105,13 +105,10 @@ def test_remembered_paths_do_as_the_full_one(steps: list[tuple[str, int, int, bo
 
 def test_a_fabrics_books_close_with_it() -> None:
     lab = Lab()
-    lab.serve(Service("10.96.0.10", 53, [(ip_text(lab.pod(1, 1).address), 53)]))
-    assert lab.node(0).ns.xtables is not None
-    lab.node(0).ns.xtables.restore(
-        "*raw\n-A PREROUTING -d 10.96.0.10/32 -p udp -m udp --dport 53 -j NOTRACK\nCOMMIT\n"
-    )
-    pod = lab.pod(0, 1)
-    lab.send(pod, udp(ip_text(pod.address), 4000, "10.96.0.10", 53))
+    server, client = lab.pod(2, 1), lab.pod(1, 1)
+    lab.serve(Service("10.96.0.10", 53, [(ip_text(server.address), 53)]))
+    lab.rules("*raw\n-A PREROUTING -d 10.96.0.10/32 -p udp -m udp --dport 53 -j NOTRACK\nCOMMIT\n")
+    lab.send(client, udp(ip_text(client.address), 4000, "10.96.0.10", 53))
     lab.run(10**9)
     lab.check_books()  # to a ClusterIP without NAT: nobody has the address
     assert sum(number for (_, reason), number in lab.fabric.router.ns.drops.items() if reason) == 1

@@ -145,5 +145,7 @@ def test_queries_count_in_the_fingerprint_only_where_there_are_some() -> None:
     assert len({digest(), digest(queries=1), digest(queries=2)}) == 3
     # What the record was before it could count queries.
     old = Fingerprint()
-    old.add("request", ["c", "l", 1, 0, "", "web", 1, 2, 3, 4, "ok", 0, 1, "", "", "", "", False, ""])
+    old.add(
+        "request", ["c", "l", 1, 0, "", "web", 1, 2, 3, 4, "ok", 0, 1, "", "", "", "", False, "", "", "", ""]
+    )
     assert digest() == old.hexdigest()
