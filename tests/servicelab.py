@@ -37,7 +37,8 @@ def expected(mode: str, outcome: str | dict[str, str]) -> str:
 
 # Node ports on 127.0.0.1 need route_localnet, which only the iptables mode sets (KEP-3866, "NodePort behaviour":
 # "nftables mode will not support localhost NodePorts"); in ipvs mode the kernel refuses to send 127.0.0.1 to
-# other hosts, and NewProxier says "--nodeport-addresses includes localhost but localhost NodePorts are not supported" (pkg/proxy/ipvs).
+# other hosts, and NewProxier says "--nodeport-addresses includes localhost but localhost NodePorts are not
+# supported" (pkg/proxy/ipvs).
 LOCALHOST_NODE_PORT = differs("refused", iptables="ok")
 # An address of a Service, a port that it does not have. iptables: no rule, and the packet goes on to where no
 # route leads. nftables: the chain cluster-ips-check rejects (KEP-3866). ipvs: the address is the node's own, and
