@@ -203,7 +203,12 @@ write_folder(Path(sys.argv[1]), fill)
 def test_ctrl_c_in_the_middle_leaves_no_file(tmp_path: Path) -> None:
     target = tmp_path / "out" / "r"
     command = [sys.executable, "-c", _SLOW, str(target)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipe = subprocess.PIPE
+
+    def heed() -> None:  # what runs in a shell's background ignores Ctrl-C, and so would its children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed) as process:  # noqa: PLW1509 - no threads
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         assert list(target.parent.iterdir())

@@ -38,7 +38,15 @@ def _netsim(*arguments: str | Path, hash_seed: int) -> "subprocess.Popen[str]":
     environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "netsim", *map(str, arguments)]
     pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT / "tests")
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, env=environment, cwd=ROOT / "tests",
+        preexec_fn=_heed_ctrl_c if os.name == "posix" else None,  # noqa: PLW1509 - no threads here
+    )  # fmt: skip
+
+
+def _heed_ctrl_c() -> None:
+    """What runs in a shell's background ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="module")
