@@ -86,16 +86,13 @@ class Comparison:
     def text(self) -> str:
         """The report for a terminal."""
         from netsim.measure.comparison import comparison_lines
-        from netsim.measure.text import check_lines, header_lines, wrapped
+        from netsim.measure.text import check_overview, header_lines, wrapped
 
         first = next(iter(self.results.values()))
         head = header_lines(first.header(self.name, self.fingerprint))[0]
         number = f"{self.name}: {len(self.results)} variants, each"
         sections = [[head.replace(f"{self.name}:", number, 1)], *comparison_lines(self._variants())]
-        for name, result in self.results.items():
-            lines = check_lines(result.checks)
-            if lines:
-                sections.append([f"{lines[0]} of {name}", *lines[1:]])
+        sections += check_overview({name: result.checks for name, result in self.results.items()})
         notes = dict.fromkeys(note for result in self.results.values() for note in result.info.warnings)
         sections.append(wrapped(list(notes), "note: "))
         return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"

@@ -27,7 +27,7 @@ def lookup_lines(requests: pd.DataFrame) -> list[str]:
     found = lookups_of(requests)
     if found.empty:
         return []
-    rows = [_row(str(load), found[found["load"] == load]) for load in dict.fromkeys(found["load"])]
+    rows = [_row(str(load), found[found["load"] == load]) for load in sorted(found["load"].unique())]
     return ["Look-ups (time until the application knew)", *table(HEAD, rows, "lrrrrrrr")]
 
 

@@ -250,6 +250,22 @@ def check_lines(checks: Sequence[CheckLine]) -> list[str]:
     return [*lines, _score(checks)]
 
 
+def check_overview(checks: Mapping[str, Sequence[CheckLine]]) -> list[list[str]]:
+    """Which of the same checks each variant passes, and one block per variant with those that it fails."""
+    names = list(dict.fromkeys(check.name for found in checks.values() for check in found))
+    if not names:
+        return []
+    rows = []
+    for variant, found in checks.items():
+        passed = {check.name: check.passed for check in found}
+        rows.append((variant, *("PASS" if passed.get(name) else "FAIL" for name in names)))
+    failed = {variant: [check for check in found if not check.passed] for variant, found in checks.items()}
+    return [
+        ["Checks", *table(("variant", *names), rows, "l" * (1 + len(names)))],
+        *([f"Failed in {variant}", *check_lines(found)[1:-1]] for variant, found in failed.items() if found),
+    ]
+
+
 def _score(checks: Sequence[CheckLine]) -> str:
     passed = sum(check.passed for check in checks)
     line = f"  {passed} of {len(checks)} checks passed"

@@ -120,7 +120,7 @@ def test_side_by_side(compared: Comparison) -> None:
     text = compared.text()
     assert text.startswith("sizes: 3 variants, each 1 run of 2s simulated time, seed 4, fingerprint ")
     assert "First packet to default/web and back" in text
-    assert text.count("PASS  fine") == 3
+    assert "  few      PASS\n  many     PASS\n  slow     PASS" in text
     assert all(len(line) <= 100 for line in text.splitlines())
 
 

@@ -15,7 +15,7 @@ from netsim.measure.html import checks_html, titled
 from netsim.measure.split import load_split
 from netsim.measure.summary import Failover, seconds, seconds_range
 from netsim.measure.table import shorten, table
-from netsim.measure.text import Header, percent, report
+from netsim.measure.text import Header, check_overview, percent, report
 from netsim.measure.verdict import p_text
 
 Make = Callable[..., Recording]
@@ -163,3 +163,22 @@ def test_html_escapes_what_comes_from_a_run() -> None:
     assert "<script>" not in shown
     assert "&lt;script&gt;" in shown
     assert "a &amp; b" in shown
+
+
+def test_checks_of_variants_in_one_table_and_failures_at_length() -> None:
+    class Line:
+        points, expr, actual, hint = 2, "errors < 1%", "3%", "who was not told?"
+
+        def __init__(self, name: str, passed: bool) -> None:
+            self.name, self.passed = name, passed
+
+    checks = {
+        "small": [Line("fair", True), Line("quick", True)],
+        "large": [Line("fair", True), Line("quick", False)],
+    }
+    assert ["\n".join(part) for part in check_overview(checks)] == [
+        "Checks\n  variant  fair  quick\n  small    PASS  PASS\n  large    PASS  FAIL",
+        "Failed in large\n  FAIL  quick (0 of 2 points): errors < 1%\n"
+        "        found 3%\n        hint: who was not told?",
+    ]
+    assert check_overview({"small": [], "large": []}) == []
