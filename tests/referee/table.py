@@ -11,8 +11,8 @@ import pytest
 PROPERTY = "referee"
 ALL = "all"
 _NOTE = "Flows that agree, of those that were compared, counted under each of their case's features."
-_NOTE_INEXPRESSIBLE = """Flows behind the + are replayed, but compared only with each other: upstream's iptables tracer leads
-what the node itself sends through KUBE-EXTERNAL-SERVICES, OUTPUT does not."""
+_NOTE_INEXPRESSIBLE = """Flows behind the + are replayed, but compared only with each other: upstream's iptables
+tracer leads what the node itself sends through KUBE-EXTERNAL-SERVICES, OUTPUT does not."""
 
 Row = Sequence[str | int]
 
