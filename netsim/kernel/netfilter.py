@@ -260,9 +260,11 @@ def _nat_rules(t: Traversal) -> Target | None:
 
 def filter_table(t: Traversal) -> Verdict:
     """INPUT, FORWARD, OUTPUT: the filter table."""
-    xtables = t.ns.iptables_for(t.packet.flow.src)
-    assert xtables is not None
-    return xtables.filter(t)
+    ns = t.ns
+    xtables = (
+        ns.xtables if len(t.packet.flow.src) == 4 else ns.ip6tables
+    )  # `iptables_for`, on the packet path
+    return xtables.filter(t) if xtables is not None else ACCEPT
 
 
 def confirm(t: Traversal) -> Verdict:

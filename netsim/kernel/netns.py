@@ -115,6 +115,7 @@ class Namespace:
         "sysctl",
         "timers",
         "uids",
+        "unforeseen",
         "xtables",
     )
 
@@ -137,6 +138,7 @@ class Namespace:
         self.neighbours = Neighbours(self)
         self.next_hops: dict[Address, NextHop] = {}
         self.paths: dict[tuple[Address, Address, Address, Device, Device], Path] = {}
+        self.unforeseen: set[tuple[Address, Address, Address, Device, Device]] = set()  # no path is known yet
         self.firsts: dict[tuple[Address, Address, int, int, Device], First] = {}
         # A locally made packet starts its way; an error known at once is returned (`path.output`).
         self._own: dict[tuple[Device, int], Address | None] = {}  # answers of `address_of`
@@ -201,6 +203,7 @@ class Namespace:
         self.generation += 1
         self.next_hops.clear()
         self.paths.clear()
+        self.unforeseen.clear()
         self.firsts.clear()
         self._own.clear()
 

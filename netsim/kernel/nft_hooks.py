@@ -58,9 +58,11 @@ def _arrange(
 
 def iptables_nat(t: Traversal) -> Target | None:
     """What the nat table of iptables or ip6tables says."""
-    xtables = t.ns.iptables_for(t.packet.flow.src)
-    assert xtables is not None
-    return xtables.nat(t)
+    ns = t.ns
+    xtables = (
+        ns.xtables if len(t.packet.flow.src) == 4 else ns.ip6tables
+    )  # `iptables_for`, on the packet path
+    return xtables.nat(t) if xtables is not None else None
 
 
 def _filter(nft: Nftables, table: str, chain: str, length: int, t: Traversal) -> DropReason | None:

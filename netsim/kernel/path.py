@@ -290,8 +290,11 @@ def _way(
     key = (src, asked, dst, in_device, out_device)
     path = ns.paths.get(key)
     if path is None:
+        if key in ns.unforeseen:
+            return None
         hits = foreseen(ns.engines, src, asked, dst, in_device, out_device)
         if hits is None:
+            ns.unforeseen.add(key)
             return None
         path = ns.paths[key] = Path(ns.generation, in_device, out_device, macs)
         path.hits, path.cost_ns = hits, ns.cost.forward_ns(False, 0)

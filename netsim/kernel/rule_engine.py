@@ -162,6 +162,7 @@ class RuleEngine(ABC):
         leaf.lasting = self.lasting and not self._draws
         leaf.packets, leaf.bytes = 1, t.packet.size
         if key is not None and self.pure:
+            t.ns.unforeseen.clear()
             self._memo.insert(blind if blind is not None and self.port_blind else key, self._draws, leaf)
         else:
             leaf.settle()
