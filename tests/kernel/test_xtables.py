@@ -32,6 +32,7 @@ class Node:
     def __init__(self, seed=1):
         self.random = Random(seed)
         self.generation = 1
+        self.unforeseen: set[object] = set()
         self.journeys = []
         self.uids = iter(range(1000))
         self.told = []
