@@ -23,7 +23,6 @@ MODES = ("iptables", "nftables", "ipvs")
 NETWORKS = ("flat", "vxlan", "bridge")
 FAMILIES = ("ipv4", "ipv6", "dual")
 # Of these, what handles IPv6.
-MODES_V6 = ("iptables",)
 NETWORKS_V6 = ("flat",)
 _OTHER_MODES = ("none", "ebpf")
 # F:kp.modeStatus: deprecated in 1.35, still served until the gate KubeProxyIPVS goes.
@@ -132,11 +131,9 @@ def check_families_of_parts(networking: Networking, place: Place) -> None:
     """Record which part of the cluster does not know IPv6 where the cluster has it."""
     if networking.ipFamily == "ipv4" or networking.ipFamily not in FAMILIES:
         return
-    for field, able, known in (("kubeProxyMode", MODES_V6, MODES), ("cni", NETWORKS_V6, NETWORKS)):
-        value = getattr(networking, field)
-        if value in known and value not in able:
-            message = f"{value} is simulated with ipFamily ipv4 only: write {' or '.join(able)}"
-            place.error(("networking", field), message)
+    if networking.cni in NETWORKS and networking.cni not in NETWORKS_V6:
+        message = f"{networking.cni} is simulated with ipFamily ipv4 only: write {' or '.join(NETWORKS_V6)}"
+        place.error(("networking", "cni"), message)
 
 
 def _check_subnets(spec: ClusterSpec, place: Place) -> None:

@@ -6,7 +6,7 @@ import pytest
 from scapy.layers.dns import DNS, DNSQR
 from scapy.layers.inet import UDP
 from scapy.layers.inet6 import IPv6
-from systemlab import Ask, ask, loaded, ping, pods, resolve, service_ip, settled
+from systemlab import TOPOLOGIES, Ask, ask, loaded, ping, pods, resolve, service_ip, settled
 
 from netsim.cluster.metaproxy import MetaProxy
 from netsim.cluster.objects import EndpointSlice, Node, Service
@@ -19,14 +19,31 @@ from netsim.workload.resolver import Resolver
 NODES = ("control-plane", "worker-1", "worker-2")
 
 
-@pytest.fixture(scope="module")
-def six() -> Cluster:
-    return settled("tutorial-ipv6")
+@pytest.fixture(scope="module", params=["iptables", "nftables", "ipvs"])
+def mode(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def in_mode(folder: Path, name: str, mode: str) -> Cluster:
+    """One of our topologies, booted with its kube-proxies in a mode."""
+    text = (TOPOLOGIES / f"{name}.yaml").read_text(encoding="utf-8")
+    assert text.count("ipFamily:") == 1
+    text = text.replace("ipFamily:", f"kubeProxyMode: {mode}, ipFamily:")
+    path = folder / f"{name}.yaml"
+    path.write_text(text.replace("manifests/", f"{TOPOLOGIES.as_posix()}/manifests/"), encoding="utf-8")
+    cluster = Cluster(path, 1)
+    cluster.settle()
+    return cluster
 
 
 @pytest.fixture(scope="module")
-def dual() -> Cluster:
-    return settled("dual-stack")
+def six(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    return in_mode(tmp_path_factory.mktemp("six"), "tutorial-ipv6", mode)
+
+
+@pytest.fixture(scope="module")
+def dual(mode: str, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    return in_mode(tmp_path_factory.mktemp("dual"), "dual-stack", mode)
 
 
 def service(cluster: Cluster, name: str) -> Service:
@@ -45,12 +62,14 @@ def test_every_address_is_ipv6(six: Cluster) -> None:
     ]
 
 
-def test_the_tutorial_goes_the_same_way(six: Cluster) -> None:
+def test_the_tutorial_goes_the_same_way(six: Cluster, mode: str) -> None:
     assert service_ip(six, "nginx-service").startswith("fd00:10:96::")
     assert resolve(six, "pod/test-pod", "nginx-service") == (service_ip(six, "nginx-service"),)
     assert ask(six, "pod/test-pod", "nginx-service", 5000).status == 200
-    assert ask(six, "pod/test-pod", "nginx-service", timeout_ns=S).outcome == "timeout"
-    assert ping(six, "pod/test-pod", service_ip(six, "nginx-service")) == "silence"
+    wrong_port = "timeout" if mode == "iptables" else "refused"
+    assert ask(six, "pod/test-pod", "nginx-service", timeout_ns=S).outcome == wrong_port
+    pinged = "silence" if mode == "iptables" else "ECONNREFUSED"
+    assert ping(six, "pod/test-pod", service_ip(six, "nginx-service")) == pinged
 
 
 def test_pods_answer_everybody(six: Cluster) -> None:
@@ -108,10 +127,11 @@ def test_a_service_without_endpoints_is_rejected(six: Cluster) -> None:
     assert done.ended_ns - done.resolved_ns < MS
 
 
-def test_explain_hides_neighbour_discovery(six: Cluster) -> None:
+def test_explain_hides_neighbour_discovery(six: Cluster, mode: str) -> None:
     text = six.explain("pod/test-pod", "http://nginx-service:5000/").text()
     assert "HTTP 200" in text
-    assert "-d fd00:10:96::" in text
+    assert "fd00:10:96::" in text
+    assert ("-d fd00:10:96::" in text) is (mode == "iptables")
     assert "neighbor solicitation" not in text
 
 
@@ -189,16 +209,17 @@ def test_node_ports_answer_in_both_families(dual: Cluster, node: str) -> None:
 
 
 def test_the_second_address_is_tried_when_the_first_fails(dual: Cluster) -> None:
-    """Every rule of ip6tables for web-both is replaced by a refusal: connections fall back on IPv4."""
+    """Rules of ip6tables refuse what goes to web-both, in ipvs mode at INPUT: connections fall back on IPv4."""
     node = dual.host("pod/client").node  # type: ignore[attr-defined]
     assert isinstance(node, NodeHost)
     assert node.ns.ip6tables is not None
     six = service(dual, "web-both").spec.clusterIPs[1]
-    rules = "*filter\n-I FORWARD -p tcp -m conntrack --ctstate NEW -j REJECT\nCOMMIT\n"
-    saved = node.ns.ip6tables.tables["filter"]["FORWARD"]
-    node.ns.ip6tables.restore(rules)
+    chains = ("FORWARD", "INPUT")
+    rules = [f"-I {chain} -p tcp -m conntrack --ctstate NEW -j REJECT\n" for chain in chains]
+    saved = [node.ns.ip6tables.tables["filter"][chain] for chain in chains]
+    node.ns.ip6tables.restore(f"*filter\n{''.join(rules)}COMMIT\n")
     done = ask(dual, "pod/client", "web-both")
-    node.ns.ip6tables.commit("filter", [saved])
+    node.ns.ip6tables.commit("filter", saved)
     assert done.status == 200
     assert done.flow is not None
     assert len(done.flow.dst) == 4
