@@ -21,6 +21,7 @@ from netsim.cluster.objects import (
     StatefulSet,
 )
 from netsim.engine import parse_duration
+from netsim.experiment.rules_environment import check_environment
 from netsim.experiment.rules_hostports import check_host_ports
 from netsim.experiment.rules_place import TEMPLATE, Loaded, Path, Place
 from netsim.experiment.spec_names import did_you_mean
@@ -183,6 +184,7 @@ def _check_container(container: Container, place: Place, path: Path) -> None:
         probe: Probe | None = getattr(container, name)
         if probe is not None:
             _check_probe(probe, name, list(names), place, (*path, name))
+    check_environment(container, place, path)
     if container.lifecycle is not None:
         _check_hooks(container.lifecycle, place, (*path, "lifecycle"))
 

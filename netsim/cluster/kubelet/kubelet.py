@@ -15,12 +15,13 @@ from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.client import ApiClient, Connection
 from netsim.cluster.ipam import PodRange
 from netsim.cluster.kubelet.container import ContainerRun
+from netsim.cluster.kubelet.container_env import container_environment
 from netsim.cluster.kubelet.envvars import ServiceEnvironment
 from netsim.cluster.kubelet.heartbeat import Heartbeat
 from netsim.cluster.kubelet.pleg import Pleg
 from netsim.cluster.kubelet.status import StatusManager
 from netsim.cluster.kubelet.worker import PodWorker, Stage
-from netsim.cluster.objects import HTTPGetAction, Pod, Probe
+from netsim.cluster.objects import Container, HTTPGetAction, Pod, Probe
 from netsim.cluster.ratelimit import TokenBucket
 from netsim.cluster.records import Recorder
 from netsim.cluster.runtime import NodeConfig, PodRuntime, Prober
@@ -185,9 +186,13 @@ class Kubelet:
         host.hostname = self.node if pod.spec.hostNetwork else pod.spec.hostname or pod.metadata.name
         host.resolv_conf = self._context.resolv_conf(pod)
 
-    def set_environment(self, pod: Pod, host: Any) -> None:
-        """The Services' variables, as they are when a container starts."""
-        host.env = self._context.environment.of(pod)
+    def set_environment(self, pod: Pod, container: Container, host: Any, pod_ips: tuple[str, ...]) -> None:
+        """The container's variables, as they are when it starts; the host shows those of the pod's first container.
+        Raises ConfigError."""
+        api, services = self._context.api, self._context.environment.of(pod)
+        env = container_environment(pod, container, services, api, pod_ips, self.config.addresses)
+        if container.name == pod.spec.containers[0].name or not host.env:
+            host.env = env
 
     def run_probe(
         self, worker: PodWorker, container: ContainerRun, probe: Probe, done: Callable[[bool, str], None]

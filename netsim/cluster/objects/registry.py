@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from netsim.cluster.objects.config import ConfigMap, Lease, Namespace
 from netsim.cluster.objects.discovery import Endpoints, EndpointSlice
+from netsim.cluster.objects.environment import Secret
 from netsim.cluster.objects.inert import Inert
 from netsim.cluster.objects.ingress import Ingress, IngressClass
 from netsim.cluster.objects.meta import ApiObject
@@ -25,7 +26,7 @@ KINDS: Mapping[str, type[ApiObject]] = {
     model.__name__: model
     for model in (
         Namespace, Node, Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet,
-        Service, Endpoints, EndpointSlice, ConfigMap, Lease, Ingress, IngressClass,
+        Service, Endpoints, EndpointSlice, ConfigMap, Secret, Lease, Ingress, IngressClass,
     )
 }  # fmt: skip
 
