@@ -113,13 +113,16 @@ def load_spec(load: "Load", clients: int, family: str = "ipv4") -> LoadSpec:
         think_time_ns=load.think_time_ns,
         timeout_ns=load.timeout_ns,
         keep_alive=load.keepAlive,
-        retries=load.retries,
-        retry_backoff_ns=load.retry_backoff_ns,
+        retry=load.retry.built(load.retries, load.retry_backoff_ns),
         start_ns=load.start_ns,
         for_ns=load.for_ns,
         resolve=load.resolve,
         family=load.to.family or load.ipFamily or family,
         headers=tuple(load.headers.items()),
+        connect_timeout_ns=load.connect_timeout_ns,
+        pool=load.pool.built(),
+        keepalive=load.tcpKeepalive.built() if load.tcpKeepalive else None,
+        user_timeout_ns=load.tcp_user_timeout_ns or 0,
     )
 
 

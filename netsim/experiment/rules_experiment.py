@@ -6,6 +6,7 @@ Called by: `loader`. `place` is that of the document's `spec`; the topology has 
 from collections.abc import Sequence
 
 from netsim.experiment.checks import compile_check
+from netsim.experiment.rules_client import check_client
 from netsim.experiment.rules_dns import check_lookups, note_unknown_name
 from netsim.experiment.rules_families import load_family_problem
 from netsim.experiment.rules_faults import check_fault
@@ -78,9 +79,7 @@ def _check_load(
         check_lookups(load, place, path)
     if parts.ends_by(load.start_ns):
         place.error((*path, "start"), f"the load starts after the end: the experiment takes {parts.length()}")
-    if load.to.scheme != "dns" and parts.ends_by(load.timeout_ns - 1):
-        message = f"the timeout is longer than the experiment ({parts.length()}): nothing would ever time out"
-        place.error((*path, "timeout"), message)
+    check_client(load, parts, place, path)
     if load.to.scheme != "http" and "method" in load.model_fields_set:
         place.error((*path, "method"), f"method is for http://: a {load.to.scheme} load has none", key=True)
     problem = load_family_problem(load.ipFamily, directory.spec) if directory else ""
