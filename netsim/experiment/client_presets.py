@@ -15,7 +15,7 @@ the simulator acts on is listed; the sources name where each default stands.
   (networkaddress.cache.ttl). HttpClient.java sends again once when a kept connection fails.
 - node-fetch: the built-in fetch of Node.js 18 or newer, which is undici. docs/docs/api/Client.md: keepAliveTimeout 4 s
   (the server's Keep-Alive header is not looked at here), headersTimeout 300 s, connect.timeout 10 s.
-- nginx-upstream: proxy_pass to one name, without `keepalive` (as it was by default before 1.29.7). ngx_http_proxy_module:
+- nginx-upstream: proxy_pass to one name, without `keepalive`, as by default before 1.29.7. ngx_http_proxy_module:
   proxy_connect_timeout 60 s, proxy_read_timeout 60 s; the name is looked up once, when nginx starts, and
   proxy_next_upstream has no next one to go to.
 """

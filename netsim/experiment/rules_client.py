@@ -24,9 +24,12 @@ def check_client(load: Load, parts: Parts, place: Place, path: Path) -> None:
         return
     if load.to.scheme in ("udp", "dns"):
         for name in sorted(set(_FOR_TCP) & load.model_fields_set):
-            message = f"{_FOR_TCP[name]} is for http:// and tcp://: a {load.to.scheme} load has no connections"
+            message = (
+                f"{_FOR_TCP[name]} is for http:// and tcp://: a {load.to.scheme} load has no connections"
+            )
             place.error((*path, _FOR_TCP[name]), message, key=True)
         return
+    # A preset's connect time-out may be longer than the file's time-out, and its time-out longer than the run.
     _check_timeouts(load, parts, place, path)
     _check_pool(load, place, path)
     if "retry" in load.model_fields_set and not load.retries:
@@ -41,7 +44,7 @@ def _check_timeouts(load: Load, parts: Parts, place: Place, path: Path) -> None:
             "(write none if that is what you want)"
         )
         place.error((*path, "timeout"), message)
-    if 0 < load.timeout_ns < load.connect_timeout_ns:
+    if 0 < load.timeout_ns < load.connect_timeout_ns and not load.client:
         message = f"connectTimeout is longer than timeout ({format_duration(load.timeout_ns)}): never reached"
         place.error((*path, "connectTimeout"), message)
 

@@ -38,11 +38,13 @@ class Load(ClientFields):
 
     Open model: requests arrive at `rate`, however slow the answers; closed model: `connections` users per client pod,
     each waiting for its answer and then for `thinkTime`. With `keepAlive` connections are reused; `connections` then
-    limits the pool of an open load (0: no limit). `client` names a well-known client, whose defaults then stand below the
-    fields that the file has (`client_presets`); how clients differ is explained with their fields (`spec_client`). `resolve` says when the name is looked up again, `resolver` by which
-    library (the pod's annotation `netsim/resolver`, else glibc), and `dnsCache` what the application remembers (`none`,
-    `ttl`, `jvm`, `forever`, or a duration such as 30s; the annotation `netsim/dns-cache`, else none). `headers` go with
-    each request, also `Host`, by which an ingress controller tells what is wanted (`curl -H`).
+    limits the pool of an open load (0: no limit). `client` names a well-known client, whose defaults then stand below
+    the fields that the file has (`client_presets`); how clients differ is explained with their fields (`spec_client`).
+
+    `resolve` says when the name is looked up again, `resolver` by which library (the pod's annotation
+    `netsim/resolver`, else glibc), and `dnsCache` what the application remembers (`none`, `ttl`, `jvm`, `forever`, or a
+    duration such as 30s; the annotation `netsim/dns-cache`, else none). `headers` go with each request, also `Host`, by
+    which an ingress controller tells what is wanted (`curl -H`).
 
     `tcp://` loads send some bytes and take anything for an answer, `udp://` loads a datagram each (kept: from one
     socket) for one back. `to: dns://NAME` looks the name up and does nothing else. Unless there is a cache, each

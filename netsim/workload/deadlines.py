@@ -15,8 +15,8 @@ T = TypeVar("T")
 
 
 class Deadlines(Generic[T]):
-    """What is pending, in the order of its deadline; `over(item, now)` is called for what was not taken back. A time-out
-    of 0 means none: items are pending until they are taken back."""
+    """What is pending, in the order of its deadline; `over(item, now)` is called for what was not taken back. A
+    time-out of 0 means none: items are pending until they are taken back."""
 
     __slots__ = ("_over", "_timeout_ns", "_timers", "armed_ns", "deadline_ns", "pending")
 

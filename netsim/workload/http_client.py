@@ -14,7 +14,7 @@ from netsim.fabric.http_messages import Headers, Messages
 from netsim.wire.addr import ip
 from netsim.workload.deadlines import Deadlines
 from netsim.workload.http_exchange import Done, HttpExchange, Resolved
-from netsim.workload.http_pool import ConnectionPool, PoolSpec
+from netsim.workload.http_pool import KEEP_ALL, ConnectionPool, PoolSpec
 
 if TYPE_CHECKING:
     from netsim.fabric.host import Host
@@ -51,7 +51,7 @@ class ClientSpec:
     family: str = "any"
     headers: Headers = ()
     connect_timeout_ns: int = 0
-    pool: PoolSpec = PoolSpec()
+    pool: PoolSpec = KEEP_ALL
     keepalive: tuple[int, int, int] | None = None
     user_timeout_ns: int = 0
 

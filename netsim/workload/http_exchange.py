@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from netsim.workload.http_client import HttpClient
     from netsim.workload.records import Outcome
 
+
 class Phase(Enum):
     """Where an exchange is; the value completes "timed out while ..."."""
 
@@ -253,7 +254,12 @@ class HttpExchange:
     def _replace(self, now: int) -> bool:
         """A fresh connection instead of a kept one that was closed under the request; False if that is not to be."""
         spec = self._client.spec
-        if not self.reused or self._incoming is not None or not spec.pool.replace or spec.method not in IDEMPOTENT:
+        if (
+            not self.reused
+            or self._incoming is not None
+            or not spec.pool.replace
+            or spec.method not in IDEMPOTENT
+        ):
             return False
         self._hang_up(now)
         self.kept = None

@@ -3,13 +3,13 @@
 Used by `http_exchange.py`: one pool per client (open load) or per user (closed load). The connection used last is taken
 first, as Go's net/http does (transport.go `queueForIdleConn`); a server's FIN or RST takes an idle connection out. With
 a `limit`, that many connections are open at most, and further requests wait in the order in which they came
-(net/http: MaxConnsPerHost). `PoolSpec` says how many may be idle, for how long, and when a connection has served enough;
-who is one too many, or too old, is closed by the client with a FIN.
+(net/http: MaxConnsPerHost). `PoolSpec` says how many may be idle, for how long, and when a connection has served
+enough; what is one too many, or too old, is closed by the client with a FIN.
 """
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from netsim.kernel.tcp_handler import ORPHAN
 from netsim.workload.deadlines import Deadlines
@@ -38,7 +38,7 @@ class PoolSpec:
     replace: bool = True
 
 
-_ALL: PoolSpec = PoolSpec()
+KEEP_ALL: Final = PoolSpec()
 
 
 class KeptConnection:
@@ -81,7 +81,7 @@ class ConnectionPool:
 
     __slots__ = ("_idle_ends", "_serving", "idle", "limit", "opened", "spec", "waiting")
 
-    def __init__(self, limit: int = 0, spec: PoolSpec = _ALL, timers: "TimerQueue | None" = None) -> None:
+    def __init__(self, limit: int = 0, spec: PoolSpec = KEEP_ALL, timers: "TimerQueue | None" = None) -> None:
         self.limit = limit
         self.spec = spec
         self._idle_ends: Deadlines[KeptConnection] | None = None

@@ -21,10 +21,10 @@ from netsim.engine import S
 from netsim.fabric.host import NodeHost, PodHost
 from netsim.workload.clients import Exchange, Scheme, make_client
 from netsim.workload.http_client import ClientSpec
-from netsim.workload.http_pool import ConnectionPool, PoolSpec
+from netsim.workload.http_pool import KEEP_ALL, ConnectionPool, PoolSpec
 from netsim.workload.load_sources import Arrivals, Generator, Users
 from netsim.workload.records import RequestDone
-from netsim.workload.retries import Retries, RetrySpec
+from netsim.workload.retries import NO_RETRIES, Retries, RetrySpec
 
 if TYPE_CHECKING:
     from random import Random
@@ -61,14 +61,14 @@ class LoadSpec:
     think_time_ns: int = 0
     timeout_ns: int = 1 * S
     keep_alive: bool = False
-    retry: RetrySpec = RetrySpec()
+    retry: RetrySpec = NO_RETRIES
     start_ns: int = 0
     for_ns: int | None = None
     resolve: Literal["connection", "once", "request"] = "connection"
     family: str = "any"
     headers: "Headers" = ()
     connect_timeout_ns: int = 0
-    pool: PoolSpec = PoolSpec()
+    pool: PoolSpec = KEEP_ALL
     keepalive: tuple[int, int, int] | None = None
     user_timeout_ns: int = 0
 

@@ -45,6 +45,8 @@ class RetrySpec:
         return min(wait_ns, self.longest_ns) if self.longest_ns else wait_ns
 
 
+NO_RETRIES: Final = RetrySpec()
+
 _JITTERS: Final[dict[Jitter, Callable[[int, random.Random], int]]] = {
     "none": lambda wait_ns, _random: wait_ns,
     "full": lambda wait_ns, random: random.randint(0, wait_ns),
