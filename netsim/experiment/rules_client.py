@@ -32,9 +32,11 @@ def check_client(load: Load, parts: Parts, place: Place, path: Path) -> None:
     # A preset's connect time-out may be longer than the file's time-out, and its time-out longer than the run.
     _check_timeouts(load, parts, place, path)
     _check_pool(load, place, path)
-    if "retry" in load.model_fields_set and not load.retries:
-        message = "retry says how a request is tried again, retries how often: write retries: 3 beside it"
-        place.error((*path, "retry"), message, key=True)
+    if "retryPolicy" in load.model_fields_set and not load.retries:
+        message = (
+            "retryPolicy says how a request is tried again, retries how often: write retries: 3 beside it"
+        )
+        place.error((*path, "retryPolicy"), message, key=True)
 
 
 def _check_timeouts(load: Load, parts: Parts, place: Place, path: Path) -> None:

@@ -14,6 +14,7 @@ from netsim.experiment.rules_names import Directory, is_address
 from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Path, Place, Template
 from netsim.experiment.rules_select import check_selected, check_words
+from netsim.experiment.rules_variables import check_variables
 from netsim.experiment.spec_experiment import Check, Load
 from netsim.experiment.spec_names import did_you_mean
 
@@ -37,6 +38,7 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
         _check_during(check.value, parts, place, ("checks", check.index, "during"))
         if directory:
             _check_expression(check.value, directory, place, ("checks", check.index, "expr"))
+        _check_loads(check.value, parts, place, ("checks", check.index, "expr"))
     if "load" not in place.source.node.parts:
         place.problems.note("the experiment has no load: nothing will be asked and nothing measured")
 
@@ -67,6 +69,17 @@ def _check_expression(check: Check, directory: Directory, place: Place, path: Pa
         if not any(key[1] == name and namespace in ("", key[0]) for key in directory.services):
             known = did_you_mean(name, [key[1] for key in directory.services])
             place.error(path, f'no Service of the topology is called "{service}"{known}')
+
+
+def _check_loads(check: Check, parts: Parts, place: Place, path: Path) -> None:
+    """So must the loads (unless one of them could not be read)."""
+    names = [item.value.name for item in parts.load]
+    written = place.source.node.below(("load",)).parts if "load" in place.source.node.parts else {}
+    if len(written) > len(names):
+        return
+    for load in compile_check(check.expr).loads:
+        if load not in names:
+            place.error(path, f'the experiment has no load "{load}"{did_you_mean(load, names)}')
 
 
 def _check_load(
@@ -111,6 +124,9 @@ def _check_model(load: Load, place: Place, path: Path) -> None:
 def _check_target(
     load: Load, clients: list[Template], directory: Directory, place: Place, path: Path
 ) -> None:
+    if load.to.template:
+        check_variables(load, clients, directory, place, path)
+        return
     host = load.to.host
     namespaces = list(dict.fromkeys(client.namespace for client in clients)) or ["default"]
     if load.to.scheme == "dns":

@@ -54,9 +54,10 @@ def _check_pod(pod: PodSpec, spec: ClusterSpec, place: Place, path: Path) -> Non
         elif name in seen:
             place.error(where, f"{name} is set twice")
         elif not _allowed(name, spec):
+            meant = "" if name in SETTABLE else did_you_mean(name, sorted(SAFE))
             message = (
                 f"{name} is not safe: the kubelet would refuse the pod (SysctlForbidden) unless the Cluster's "
-                f"kubelet has allowedUnsafeSysctls: [{name}]{did_you_mean(name, sorted(SAFE))}"
+                f"kubelet has allowedUnsafeSysctls: [{name}]{meant}"
             )
             place.error(where, message)
         elif pod.hostNetwork and name.startswith("net."):

@@ -1,7 +1,7 @@
 """How a load's client behaves: time-outs, kept connections, retries, TCP options. Parts of `spec_experiment.Load`.
 
 What the fields do stands in `netsim.workload.http_pool`, `retries` and `http_client`. Names are those of the libraries
-and sysctls that people know: `tcpKeepalive: {time, interval, probes}` (tcp(7)), `retry.throttling` (gRFC A6).
+and sysctls that people know: `tcpKeepalive: {time, interval, probes}` (tcp(7)), `retryPolicy.throttling` (gRFC A6).
 """
 
 from typing import Annotated, Any, Literal
@@ -65,7 +65,7 @@ class Throttling(SpecModel):
     tokenRatio: Annotated[float, Field(gt=0, le=1000)] = 0.1
 
 
-class Retry(SpecModel):
+class RetryPolicy(SpecModel):
     """How a failed request is tried again. `on`: which failures (missing: all but statuses below 500); `connect` are
     those before there is a connection. POST is tried again only where nothing was sent, unless `nonIdempotent`."""
 
@@ -112,6 +112,6 @@ class ClientFields(SpecModel):
     pool: Pool = Pool()
     retries: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
     retry_backoff_ns: Duration = Field(0, alias="retryBackoff")
-    retry: Retry = Retry()
+    retryPolicy: RetryPolicy = RetryPolicy()
     tcpKeepalive: TcpKeepalive | None = None
     tcp_user_timeout_ns: PositiveDuration | None = Field(None, alias="tcpUserTimeout")

@@ -31,6 +31,8 @@ _DURING: Final = {
 _EAI: Final = {"NXDOMAIN": "EAI_NONAME", "NODATA": "EAI_NODATA"}
 _CURL_CONNECT: Final = {"ETIMEDOUT": 28}
 _CURL_ANSWER: Final = {"EPIPE": 55}
+_NO_HOST_ERROR: Final = "no host"  # `experiment.url_variables`: a variable that is not set
+_URL: Final = 3
 _COULD_NOT_CONNECT, _RECV_ERROR, _OWN, _NO_HOST, _HTTP, _EMPTY, _PARTIAL = 7, 56, 28, 6, 22, 52, 18
 
 HEAD: Final = ("load", "connection", "during", "error", "curl", "requests", "waited p50", "max")
@@ -50,6 +52,8 @@ def kind_of(outcome: str, error: str, reused: bool, connected: bool, connection:
     """The kind of one failed request, from its record."""
     on = "kept" if reused else "new" if connection else "none"
     step = "answer" if reused or connected else "connect"
+    if outcome == "dns" and error.startswith(_NO_HOST_ERROR):
+        return Kind("none", "URL", "no host in it", _URL)
     if outcome == "dns":
         return Kind("none", "look-up", _EAI.get(error, "EAI_AGAIN"), _NO_HOST)
     if outcome == "http-error":
