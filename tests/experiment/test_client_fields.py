@@ -34,7 +34,15 @@ def spec(**fields: Any) -> LoadSpec:
 def test_presets(client: str, expected: tuple[Any, ...]) -> None:
     s = spec(client=client)
     pool = s.pool
-    found = (s.timeout_ns, s.connect_timeout_ns, s.keep_alive, pool.max_idle, pool.idle_timeout_ns, pool.replace, s.resolve)
+    found = (
+        s.timeout_ns,
+        s.connect_timeout_ns,
+        s.keep_alive,
+        pool.max_idle,
+        pool.idle_timeout_ns,
+        pool.replace,
+        s.resolve,
+    )
     assert found == expected
     assert s.retry.limit == 0
     assert s.user_timeout_ns == 0
@@ -73,7 +81,9 @@ def test_all_the_fields() -> None:
     )
     assert (s.timeout_ns, s.connect_timeout_ns) == (0, 250 * MS)
     assert s.pool == PoolSpec(3, 4 * S, 5, 6 * S, False)
-    assert s.retry == RetrySpec(7, 10 * MS, "constant", 1 * S, "equal", frozenset({"connect", "timeout"}), True, 4, 0.5)
+    assert s.retry == RetrySpec(
+        7, 10 * MS, "constant", 1 * S, "equal", frozenset({"connect", "timeout"}), True, 4, 0.5
+    )
     assert (s.keepalive, s.user_timeout_ns) == ((20 * S, 0, 2), 30 * S)
     client = s.client()
     assert (client.pool, client.keepalive, client.user_timeout_ns) == (s.pool, s.keepalive, s.user_timeout_ns)

@@ -43,7 +43,7 @@ def test_what_has_no_effect_changes_nothing() -> None:
     ],
 )
 def test_values_that_the_kernel_refuses(name: str, value: str) -> None:
-    with pytest.raises(ValueError, match=value.split()[0]):
+    with pytest.raises(ValueError, match=value.split(maxsplit=1)[0]):
         with_settings(Sysctl(), {name: value})
 
 
@@ -51,4 +51,7 @@ def test_every_name_is_a_field() -> None:
     known = {field.name for field in fields(Sysctl)}
     assert all(field in known for field, _, _, _ in SETTABLE.values())
     defaults = Sysctl()
-    assert all(low * scale <= getattr(defaults, field) <= high * scale for field, low, high, scale in SETTABLE.values())
+    assert all(
+        low * scale <= getattr(defaults, field) <= high * scale
+        for field, low, high, scale in SETTABLE.values()
+    )

@@ -17,9 +17,13 @@ from netsim.workload.records import FaultInjected, RequestDone
 
 EPOCH = 100 * S
 FAULT = 10 * S
+CONNECT = "connect time-out"
+CLOSED = "the server closed the connection"
 
 
-def request(load: str, start_ns: int, took_ns: int = 1 * MS, outcome: str = "ok", **more: object) -> RequestDone:
+def request(
+    load: str, start_ns: int, took_ns: int = 1 * MS, outcome: str = "ok", **more: object
+) -> RequestDone:
     at = EPOCH + start_ns
     return replace(
         RequestDone("default/c", load, 1, 1, "default/web", "web", at, 0, at + MS, at + took_ns, "ok"),
@@ -51,15 +55,15 @@ def usual(load: str, *but: int) -> list[RequestDone]:
         ("reset", str(Errno.ECONNRESET), True, False, 3, Kind("kept", "answer", "ECONNRESET", 56)),
         ("reset", str(Errno.EPIPE), True, False, 3, Kind("kept", "answer", "EPIPE", 55)),
         ("timeout", "timed out while connecting", False, False, 3, Kind("new", "connect", "time-out", 28)),
-        ("timeout", "connect time-out while connecting", False, False, 3, Kind("new", "connect", "connect time-out", 28)),
+        ("timeout", f"{CONNECT} while connecting", False, False, 3, Kind("new", "connect", CONNECT, 28)),
         ("timeout", "timed out while waiting for the answer", True, False, 3, Kind("kept", "answer", "time-out", 28)),
         ("timeout", "timed out while looking up the name", False, False, 0, Kind("none", "look-up", "time-out", 28)),
         ("dns", "NXDOMAIN", False, False, 0, Kind("none", "look-up", "EAI_NONAME", 6)),
         ("dns", "SERVFAIL", False, False, 0, Kind("none", "look-up", "EAI_AGAIN", 6)),
         ("dns", "no host in the URL: A is not set", False, False, 0, Kind("none", "URL", "no host in it", 3)),
         ("http-error", "503 Service Unavailable", False, True, 3, Kind("new", "answer", "503 Service Unavailable", 22)),
-        ("reset", "the server closed the connection without an answer", False, True, 3, Kind("new", "answer", "FIN instead", 52)),
-        ("reset", "the server closed the connection within its answer", False, True, 3, Kind("new", "answer", "FIN within it", 18)),
+        ("reset", f"{CLOSED} without an answer", False, True, 3, Kind("new", "answer", "FIN instead", 52)),
+        ("reset", f"{CLOSED} within its answer", False, True, 3, Kind("new", "answer", "FIN within it", 18)),
     ],
 )  # fmt: skip
 def test_kinds(outcome: str, error: str, reused: bool, connected: bool, connection: int, kind: Kind) -> None:
@@ -67,21 +71,51 @@ def test_kinds(outcome: str, error: str, reused: bool, connected: bool, connecti
 
 
 def test_failed_and_late_requests_are_counted_by_kind() -> None:
-    refused = [request("a", n, 2 * MS, "refused", error=str(Errno.ECONNREFUSED), connected_ns=0) for n in (1, 2)]
+    refused = [
+        request("a", n, 2 * MS, "refused", error=str(Errno.ECONNREFUSED), connected_ns=0) for n in (1, 2)
+    ]
     reset = request("a", 3, 9 * MS, "reset", error=str(Errno.ECONNRESET), reused=True, connected_ns=0)
     late = request("b", 4, 1500 * MS, connected_ns=EPOCH + 4 + 1400 * MS)
     tried = request("b", 5, 300 * MS, attempts=3)
     lines = client_error_lines(frames(*usual("a"), *usual("b"), *refused, reset, late, tried)[0])
     assert [line.split() for line in lines] == [
-        "Failed requests, by what the client was told (curl: its exit code)".split(),
-        "load connection during error curl requests waited p50 max".split(),
-        "a new connect ECONNREFUSED 7 2 2.00 ms 2.00 ms".split(),
-        "a kept answer ECONNRESET 56 1 9.00 ms 9.00 ms".split(),
+        [
+            "Failed",
+            "requests,",
+            "by",
+            "what",
+            "the",
+            "client",
+            "was",
+            "told",
+            "(curl:",
+            "its",
+            "exit",
+            "code)",
+        ],
+        ["load", "connection", "during", "error", "curl", "requests", "waited", "p50", "max"],
+        ["a", "new", "connect", "ECONNREFUSED", "7", "2", "2.00", "ms", "2.00", "ms"],
+        ["a", "kept", "answer", "ECONNRESET", "56", "1", "9.00", "ms", "9.00", "ms"],
         [],
-        "Succeeded late".split(),
-        "load held up by requests took p50 max".split(),
-        "b connecting (the SYN was sent again) 1 1.50 s 1.50 s".split(),
-        "b failed attempts, tried again up to 2 times 1 0.300 s 0.300 s".split(),
+        ["Succeeded", "late"],
+        ["load", "held", "up", "by", "requests", "took", "p50", "max"],
+        ["b", "connecting", "(the", "SYN", "was", "sent", "again)", "1", "1.50", "s", "1.50", "s"],
+        [
+            "b",
+            "failed",
+            "attempts,",
+            "tried",
+            "again",
+            "up",
+            "to",
+            "2",
+            "times",
+            "1",
+            "0.300",
+            "s",
+            "0.300",
+            "s",
+        ],
     ]
     assert client_error_lines(frames(*usual("a"))[0]) == []
 
@@ -104,7 +138,14 @@ def test_from_the_fault_to_the_end_of_the_last_failure() -> None:
 
 def test_a_request_from_before_that_waits_long() -> None:
     """It was under way when the fault came; others went well long before it was over."""
-    assert hurt(*usual("a"), request("a", 9999 * MS, 40 * S, "timeout")) == (1, 0, 0, 39999 * MS, 40 * S, True)
+    assert hurt(*usual("a"), request("a", 9999 * MS, 40 * S, "timeout")) == (
+        1,
+        0,
+        0,
+        39999 * MS,
+        40 * S,
+        True,
+    )
 
 
 def test_a_stray_failure_later_does_not_count() -> None:
@@ -125,31 +166,37 @@ def test_who_still_waits_at_the_end() -> None:
 
 
 def test_the_table() -> None:
-    failed = [request("b", s * S, 1 * S, "refused", error="Connection refused", connected_ns=0) for s in (10, 11)]
+    failed = [
+        request("b", s * S, 1 * S, "refused", error="Connection refused", connected_ns=0) for s in (10, 11)
+    ]
     cut = request("c", 10 * S, 90 * S, "aborted")
     both = frames(*usual("a"), *usual("b", 10, 11), *failed, *usual("c", 10), cut)
     lines = [line.split() for line in hurt_lines(*both)]
     assert lines[1:] == [
-        "load failed slow retried hurt for longest wait mostly".split(),
-        "a 0 0 0 0 ns 0 ns nothing".split(),
-        "b 2 0 0 2.00 s 1.00 s connect: ECONNREFUSED".split(),
-        "c 0 0 0 > 90.0 s > 90.0 s still waiting".split(),
+        ["load", "failed", "slow", "retried", "hurt", "for", "longest", "wait", "mostly"],
+        ["a", "0", "0", "0", "0", "ns", "0", "ns", "nothing"],
+        ["b", "2", "0", "0", "2.00", "s", "1.00", "s", "connect:", "ECONNREFUSED"],
+        ["c", "0", "0", "0", ">", "90.0", "s", ">", "90.0", "s", "still", "waiting"],
     ]
     assert hurt_lines(*frames(*usual("a"))) == []  # one load: the failover says it all
 
 
 def test_variants_side_by_side() -> None:
     calm = hurt_frame(*frames(*usual("a"), *usual("b")))
-    hit = hurt_frame(*frames(*usual("a"), *usual("b", 10), request("b", 10 * S, 1 * S, "timeout", error="x while connecting")))
+    hit = hurt_frame(
+        *frames(
+            *usual("a"), *usual("b", 10), request("b", 10 * S, 1 * S, "timeout", error="x while connecting")
+        )
+    )
     lines = [line.split() for line in hurt_comparison_lines([("calm", calm), ("hit", hit)])]
     assert lines[1:] == [
-        "load calm hit".split(),
-        "a 0 ns 0 ns".split(),
-        "b 0 ns 1.00 s".split(),
+        ["load", "calm", "hit"],
+        ["a", "0", "ns", "0", "ns"],
+        ["b", "0", "ns", "1.00", "s"],
         [],
-        "What they were told".split(),
-        "variant load failed slow retried hurt for longest wait mostly".split(),
-        "hit b 1 0 0 1.00 s 1.00 s connect: time-out".split(),
+        ["What", "they", "were", "told"],
+        ["variant", "load", "failed", "slow", "retried", "hurt", "for", "longest", "wait", "mostly"],
+        ["hit", "b", "1", "0", "0", "1.00", "s", "1.00", "s", "connect:", "time-out"],
     ]
     assert hurt_comparison_lines([("calm", calm), ("again", calm)])[-1].split()[0] == "b"
     assert hurt_comparison_lines([("none", hurt_frame(*frames(fault=False)))]) == []

@@ -55,7 +55,9 @@ def test_who_sees_errors_and_who_only_waits(crash: pd.DataFrame) -> None:
     assert crash.loc["new-retry", "retried"] > 20
     assert crash.loc["go", "failed"] == 0  # net/http sends again on a fresh connection
     assert crash.loc["requests", "failed"] > 0  # requests does not
-    assert crash.loc["requests", "mostly"] == "kept: EHOSTUNREACH"  # the node's own ICMP, remembered as soft error
+    assert (
+        crash.loc["requests", "mostly"] == "kept: EHOSTUNREACH"
+    )  # the node's own ICMP, remembered as soft error
 
 
 @pytest.mark.parametrize("variant", ["pod-kill", "pod-delete"])

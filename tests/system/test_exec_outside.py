@@ -1,4 +1,4 @@
-"""The tutorial on Services for what is outside the cluster: its manifests as they are, its commands, what they print."""
+"""The tutorial on Services for what is outside: its manifests as they are, its commands, what they print."""
 
 import re
 from collections import Counter

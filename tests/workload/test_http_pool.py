@@ -1,9 +1,10 @@
 """Which connections a client keeps, for how long, and its time-outs and TCP options; on real sockets."""
 
 import pytest
-from httplab import NOBODY, Answer, HttpLab, Names
+from httplab import NOBODY, Answer, HttpLab, Names, Peer
 
 from netsim.engine import MS, S
+from netsim.kernel.tcp import TcpConnection
 from netsim.wire.addr import ip
 from netsim.wire.packet import FIN, TcpSegment
 from netsim.workload.http_client import HttpClient
@@ -67,9 +68,15 @@ def test_no_more_than_so_many_are_idle() -> None:
 def test_a_dead_connection_is_replaced_or_not(replace: bool, outcomes: list[str]) -> None:
     lab = HttpLab()
     answers = [OK, b"", OK]
-    lab.peer(
-        lambda _p, conn, _d, now: (lambda a: conn.send(a, now) if a else conn.abort(now))(answers.pop(0))
-    )
+
+    def answer(_peer: Peer, conn: TcpConnection, _data: bytes, now: int) -> None:
+        given = answers.pop(0)
+        if given:
+            conn.send(given, now)
+        else:
+            conn.abort(now)
+
+    lab.peer(answer)
     client = lab.http(keep_alive=True, pool=PoolSpec(replace=replace))
     for _ in outcomes:
         lab.get(client)
