@@ -74,20 +74,19 @@ def start_loads(
     for load in loads:
         hosts = cluster.select_hosts(load.from_)
         for index, host in enumerate(hosts):
-            resolver: NameResolver = cluster.resolver_for(host, load.resolver, load.dnsCache, load.name)
+            resolver = cluster.resolver_for(host, load.resolver, load.dnsCache, load.name)
             spec = load_spec(load, len(hosts), default_family(cluster.spec))
-            if load.to.template:
-                spec, resolver = in_environment(spec, load.to, host, resolver)
             if load.to.scheme == "dns":
                 place = (index, len(hosts))
                 lookups = LookupGenerator(host, spec, resolver, epoch_ns, place, numbers)
                 lookups.start(cluster.engine.now)
                 made.append(lookups)
                 continue
+            spec, names = in_environment(spec, load.to, host, resolver)
             generator = LoadGenerator(
                 host,
                 spec,
-                resolver,
+                names,
                 backends.where,
                 epoch_ns,
                 index=index,
@@ -117,6 +116,8 @@ def in_environment(
 ) -> "tuple[LoadSpec, NameResolver]":
     """A load whose URL has variables, in a client's own environment. Without a host every request fails at once, as
     curl does: "URL rejected: No host part in the URL"."""
+    if not url.template:
+        return spec, resolver
     try:
         filled = url.filled(host.env)
     except ValueError:
