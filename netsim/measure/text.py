@@ -212,11 +212,19 @@ def _counts(part: pd.DataFrame) -> list[str]:
     said = []
     if affected:
         share = percent(bad / affected)
-        said.append(f"{bad:,} requests failed{over}, {share} of those that began while it lasted")
+        said.append(
+            f"{bad:,} requests failed{over}, {share} of those that began while it lasted{_on_kept(part)}"
+        )
     said += [f"{later:,} failed later, apart from it"] if later else []
     said += [f"{slow:,} were slow (a retransmission timeout or more)"] if slow else []
     said += [f"{retried:,} were retried"] if retried else []
     return ["; ".join(said) + "."] if said else []
+
+
+def _on_kept(part: pd.DataFrame) -> str:
+    """How many of the failures met connections from before, if any did."""
+    kept = int(part["failed_reused"].sum())
+    return f" ({kept:,} of them on kept connections)" if kept else ""
 
 
 def _targets(part: pd.DataFrame) -> str:
