@@ -27,6 +27,7 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
     _check_unique([(item.index, item.value.name) for item in parts.checks], "checks", place)
     for load in parts.load:
         _check_load(load, parts, directory, place, ("load", load.index))
+    _note_closed([item.value.name for item in parts.load if item.value.model == "closed"], place)
     for server in parts.servers:
         path: Path = ("servers", server.index, "selector")
         selector = server.value.selector
@@ -116,8 +117,15 @@ def _check_model(load: Load, place: Place, path: Path) -> None:
         if given:
             message = f"{name} is for model: open; a closed load has connections and thinkTime"
             place.error((*path, name), message, key=True)
+
+
+def _note_closed(names: Sequence[str], place: Place) -> None:
+    if not names:
+        return
+    who = ", ".join(f'"{name}"' for name in names)
+    which = f"load {who} is" if len(names) == 1 else f"loads {who} are"
     place.problems.note(
-        f'load "{load.name}" is closed: slow answers delay the next requests, so latencies look better than they are'
+        f"{which} closed: slow answers delay the next requests, so latencies look better than they are"
     )
 
 

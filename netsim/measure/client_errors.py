@@ -128,7 +128,9 @@ def _late_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
 
 
 def _held_up_by(row: "pd.Series[Any]") -> str:
-    """The longest step of a slow success."""
+    """What a slow success waited for: the kept connection that was dead, or else its longest step."""
+    if row["replaced"]:
+        return "a kept connection that was dead"
     resolve = 0 if pd.isna(row["resolve_ns"]) else int(row["resolve_ns"])
     connect = 0 if pd.isna(row["connect_ns"]) else int(row["connect_ns"])
     rest = int(row["latency_ns"]) - resolve - connect

@@ -75,7 +75,7 @@ class HttpExchange:
 
     __slots__ = ("_addresses", "_client", "_conn", "_done", "_incoming", "_placed", "_tried", "attempts",
                  "connected_ns", "connection", "ended_ns", "error", "flow", "kept", "note", "number", "outcome",
-                 "phase", "pool", "resolved_ns", "response", "reused", "started_ns", "status")  # fmt: skip
+                 "phase", "pool", "replaced", "resolved_ns", "response", "reused", "started_ns", "status")  # fmt: skip
 
     def __init__(self, client: "HttpClient", done: "Done", pool: ConnectionPool | None) -> None:
         self._client = client
@@ -95,7 +95,7 @@ class HttpExchange:
         self.kept: KeptConnection | None = None
         self.resolved_ns = self.connected_ns = self.connection = self.status = 0
         self.flow: Flow | None = None
-        self.reused = False
+        self.reused = self.replaced = False
         self.phase = _RESOLVING
         self.outcome: Outcome = "aborted"
         self.error = ""
@@ -263,7 +263,7 @@ class HttpExchange:
             return False
         self._hang_up(now)
         self.kept = None
-        self.reused = False
+        self.reused, self.replaced = False, True
         self._open(now)
         return True
 

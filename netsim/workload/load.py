@@ -279,6 +279,7 @@ class LoadGenerator:
             via,
             policy,
             seen_as,
+            replaced=e.replaced,
         )
 
     def _backend(self, exchange: Exchange) -> Backend:

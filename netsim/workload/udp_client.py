@@ -132,6 +132,7 @@ class UdpExchange:
     __slots__ = ("_client", "_done", "_over", "_payload", "_pool", "_socket", "attempts", "connected_ns", "connection",
                  "ended_ns", "error", "flow", "kept", "note", "number", "outcome", "resolved_ns", "reused",
                  "started_ns", "status")  # fmt: skip
+    replaced = False  # datagrams need no connection
 
     def __init__(self, client: UdpClient, done: Done, pool: ConnectionPool | None) -> None:
         self._client = client

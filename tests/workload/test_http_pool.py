@@ -82,6 +82,7 @@ def test_a_dead_connection_is_replaced_or_not(replace: bool, outcomes: list[str]
         lab.get(client)
         lab.run(1 * S)
     assert [exchange.outcome for exchange in lab.over] == outcomes
+    assert [exchange.replaced for exchange in lab.over] == [False, replace]
 
 
 # ---------------------------------------------------------------------- time-outs
