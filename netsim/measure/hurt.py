@@ -20,7 +20,7 @@ from netsim.measure.failover import SLOW_NS
 from netsim.measure.frames import typed
 from netsim.measure.recovery import change_point
 from netsim.measure.summary import seconds
-from netsim.measure.table import table
+from netsim.measure.table import WIDTH, table
 
 HURT_TYPES: Final[Mapping[str, str]] = {
     "replication": "int64",
@@ -139,25 +139,27 @@ def hurt_lines(requests: pd.DataFrame, events: pd.DataFrame) -> list[str]:
 
 
 def hurt_comparison_lines(variants: Iterable[tuple[str, pd.DataFrame]]) -> list[str]:
-    """How long each client was hurt, a column per variant; and a row for each that was. `variants` are their names and
-    `hurt_frame`s."""
+    """How long each client was hurt, a column per variant, and a row for each that was; with one load a row per
+    variant. `variants` are their names and `hurt_frame`s."""
     found = {name: {row[0]: row[1:] for row in hurt_rows(frame)} for name, frame in variants if len(frame)}
     loads = list(dict.fromkeys(load for rows in found.values() for load in rows))
-    if not loads:
-        return []
-    first = "load" if len(loads) > 1 else "variant"
-    if first == "load":
-        over = [
-            (load, *(rows[load][_HURT] if load in rows else "" for rows in found.values())) for load in loads
-        ]
-        lines = [_TITLE, *table(("load", *found), over, "L" + "r" * len(found)), "", "What they were told"]
-    else:
-        lines = [_TITLE]
+    if len(loads) < 2:
+        told = [(name, *row) for name, rows in found.items() for row in rows.values()]
+        return [_TITLE, *table(("variant", *HEAD[1:]), told, "Lrrrrrl")] if told else []
     told = [
-        (name, *((load,) if first == "load" else ()), *row)
+        (name, load, *row)
         for name, rows in found.items()
         for load, row in rows.items()
-        if first == "variant" or row[_MOSTLY] != _NOTHING
+        if row[_MOSTLY] != _NOTHING
     ]
-    head = ("variant", *HEAD[0 if first == "load" else 1 :])
-    return [*lines, *table(head, told, "LLrrrrrl" if first == "load" else "Lrrrrrl")] if told else lines[:-2]
+    lines = [_TITLE, *_by_variant(found, loads)]
+    return (
+        [*lines, "", "What they were told", *table(("variant", *HEAD), told, "LLrrrrrl")] if told else lines
+    )
+
+
+def _by_variant(found: Mapping[str, Mapping[str, tuple[str, ...]]], loads: Iterable[str]) -> list[str]:
+    """A column per variant, or nothing if there are too many for a terminal."""
+    rows = [(load, *(own[load][_HURT] if load in own else "" for own in found.values())) for load in loads]
+    lines = table(("load", *found), rows, "L" + "r" * len(found))
+    return lines if max(map(len, lines)) <= WIDTH else []

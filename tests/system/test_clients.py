@@ -76,6 +76,8 @@ def test_the_report(found: Comparison) -> None:
     single = found["node-crash"].text()
     assert "Failed requests, by what the client was told" in single
     assert "Succeeded late" in single
+    assert "a kept connection that was dead" in single
+    assert "the look-up" not in single.partition("Succeeded late")[2]
     assert max(map(len, single.splitlines())) <= 100
 
 
