@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netsim.wire.packet import Body, Flow
+from netsim.wire.packet import NO_MACS, Body, Flow
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import DropReason
@@ -23,31 +23,14 @@ class Dropped:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a packet's journey through a namespace or over a link.
-
-    `kind` is one of send, receive, hook, rule, dnat, snat, related, conntrack, route, neighbour, bridge, encapsulate,
-    decapsulate, transmit, deliver and drop; `where` is the hook, device or link.
-    """
-
-    at_ns: int
-    namespace: str
-    where: str
-    kind: str
-    detail: str
-    flow: Flow
-    ttl: int
-    uid: int
-    body: Body
-
-
-@dataclass(frozen=True, slots=True)
 class RuleHit:
-    """A rule that matched during a traversal."""
+    """A rule that matched during a traversal. `saved` is the same rule as the tool lists it now (`iptables-save -c`,
+    `nft list ruleset`, `ipvsadm -Ln`), with its counter, which counts this packet already."""
 
     table: str
     chain: str
     text: str
+    saved: str = ""
 
     def __str__(self) -> str:
         """As `iptables-save` has it, after the table."""
@@ -63,3 +46,26 @@ class NftRuleHit(RuleHit):
     def __str__(self) -> str:
         """As `nft monitor trace` has it."""
         return f"{self.table} {self.chain} rule {self.text} (verdict {self.verdict})"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a packet's journey through a namespace or over a link.
+
+    `kind` is one of send, receive, hook, rule, dnat, snat, related, conntrack, route, neighbour, bridge, encapsulate,
+    decapsulate, transmit, balance, ipvs, deliver and drop; `where` is the hook, device or link. Flow, TTL, MAC
+    addresses and body are those after the step. `rule` is what matched, `entry` the conntrack entry at that moment.
+    """
+
+    at_ns: int
+    namespace: str
+    where: str
+    kind: str
+    detail: str
+    flow: Flow
+    ttl: int
+    uid: int
+    body: Body
+    macs: bytes = NO_MACS
+    rule: RuleHit | None = None
+    entry: str = ""

@@ -113,7 +113,7 @@ def conntrack_in(t: Traversal) -> Verdict:
             half = clash.begin(conntrack, half.entry, packet, now)
             t.ct, packet.ct, t.ctstate = half, half, NEW
             if ns.journeys:
-                ns.tell(packet, now, "conntrack", f"NEW, in a race with {half.entry.text(now)}", t.hook.name)
+                _tell_entry(t, "NEW, in a race with ", half.entry)
             return ACCEPT
         if not conntrack.update(half, packet, now):
             return _invalid(t)
@@ -126,7 +126,7 @@ def conntrack_in(t: Traversal) -> Verdict:
     entry = half.entry
     t.ctstate = ESTABLISHED if entry.seen_reply or half.direction != ORIGINAL else NEW
     if ns.journeys:
-        ns.tell(packet, now, "conntrack", f"{t.ctstate} {entry.text(now)}", t.hook.name)
+        _tell_entry(t, f"{t.ctstate} ", entry)
     return ACCEPT
 
 
@@ -145,8 +145,13 @@ def _first_packet(t: Traversal, conntrack: Conntrack, old: Half | None) -> Verdi
     t.ct = t.packet.ct = half
     t.ctstate = NEW
     if t.ns.journeys:
-        t.ns.tell(t.packet, t.now, "conntrack", f"NEW {half.entry.text(t.now)}", t.hook.name)
+        _tell_entry(t, "NEW ", half.entry)
     return ACCEPT
+
+
+def _tell_entry(t: Traversal, said: str, entry: Entry) -> None:
+    text = entry.text(t.now)
+    t.ns.tell(t.packet, t.now, "conntrack", f"{said}{text}", t.hook.name, entry=text)
 
 
 def _understand(packet: Packet) -> None:
@@ -244,9 +249,10 @@ def _choose_source(t: Traversal, entry: Entry) -> DropReason | None:
 
 def _rewrite(t: Traversal, flow: Flow, kind: str) -> None:
     if flow != t.packet.flow:
-        if t.ns.journeys:
-            t.ns.tell(t.packet, t.now, kind, str(flow), t.hook.name)
         t.packet.flow = flow
+        if t.ns.journeys:
+            entry = t.ct.entry.text(t.now) if t.ct is not None else ""
+            t.ns.tell(t.packet, t.now, kind, str(flow), t.hook.name, entry=entry)
 
 
 def _nat_rules(t: Traversal) -> Target | None:
@@ -278,7 +284,7 @@ def confirm(t: Traversal) -> Verdict:
     if not t.ns.conntrack.confirm(half.entry, t.now):
         return DropReason.CONNTRACK_INSERT_FAILED
     if t.ns.journeys:
-        t.ns.tell(t.packet, t.now, "conntrack", f"confirmed {half.entry.text(t.now)}", t.hook.name)
+        _tell_entry(t, "confirmed ", half.entry)
     return ACCEPT
 
 
@@ -286,8 +292,7 @@ def _clash(t: Traversal, conntrack: Conntrack, loser: Entry) -> Verdict:
     """The entry of another CPU's packet is in the table already."""
     survives = clash.resolve(conntrack, loser, t.now)
     if t.ns.journeys:
-        how = "resolved" if survives else "insert_failed"
-        t.ns.tell(t.packet, t.now, "conntrack", f"clash, {how}: {loser.text(t.now)}", t.hook.name)
+        _tell_entry(t, f"clash, {'resolved' if survives else 'insert_failed'}: ", loser)
     if not survives:
         return DropReason.CONNTRACK_INSERT_FAILED
     t.ct = None  # nothing about this packet is to be remembered for the flow

@@ -16,7 +16,7 @@ from netsim.kernel.conntrack import Conntrack, Path
 from netsim.kernel.errno import Errno
 from netsim.kernel.firstpath import First
 from netsim.kernel.hooks import DropReason, Hook, HookFunction
-from netsim.kernel.journey import Dropped, Step
+from netsim.kernel.journey import Dropped, RuleHit, Step
 from netsim.kernel.neighbour import Neighbours, NextHop
 from netsim.kernel.routing import Route, Routes
 from netsim.kernel.sysctl import Sysctl
@@ -272,9 +272,21 @@ class Namespace:
         if self.journeys:
             self.tell(packet, now, "drop", f"{reason.name}: {reason.value}", where)
 
-    def tell(self, packet: Packet, now: int, kind: str, detail: str, where: str = "") -> None:
-        """Add a step to the journeys being followed."""
-        step = Step(now, self.name, where, kind, detail, packet.flow, packet.ttl, packet.uid, packet.body)
+    def tell(
+        self,
+        packet: Packet,
+        now: int,
+        kind: str,
+        detail: str,
+        where: str = "",
+        rule: RuleHit | None = None,
+        entry: str = "",
+    ) -> None:
+        """Add a step to the journeys being followed; `entry` is the packet's conntrack entry as text."""
+        flow, ttl, uid = packet.flow, packet.ttl, packet.uid
+        step = Step(
+            now, self.name, where, kind, detail, flow, ttl, uid, packet.body, packet.macs, rule, entry
+        )
         for subscriber in self.journeys:
             subscriber(step)
 
