@@ -20,8 +20,17 @@ from netsim.wire.packet import ARP, ICMP, ICMPV6, UDP, TcpSegment
 _HOOKS: Final = tuple(hook.name for hook in Hook)
 # The function at a hook that takes a step of a kind.
 _STATIONS: Final = {"dnat": "nat", "snat": "nat", "related": "conntrack", "balance": "balance"}
+# After these a packet has no conntrack entry yet.
+_FRESH: Final = ("receive", "send", "encapsulate", "decapsulate")
 _XTABLES: Final = {"nat": "nat", "filter": "filter", "raw": "conntrack"}
-_SIMPLE_NAMES: Final = {0x02: "SYN", 0x12: "SYN, ACK", 0x10: "ACK", 0x11: "FIN, ACK", 0x04: "RST", 0x14: "RST, ACK"}
+_SIMPLE_NAMES: Final = {
+    0x02: "SYN",
+    0x12: "SYN, ACK",
+    0x10: "ACK",
+    0x11: "FIN, ACK",
+    0x04: "RST",
+    0x14: "RST, ACK",
+}
 
 
 class _Pool:
@@ -99,7 +108,7 @@ def frames(journey: Journey, scene: Scene) -> dict[str, Any]:
         before: Step | None = None
         entry, at_host = "", ""
         for step in packet.steps:
-            if step.namespace != at_host or step.kind in ("receive", "send"):
+            if step.namespace != at_host or step.kind in _FRESH:
                 entry, at_host = "", step.namespace
             entry = step.entry or entry
             chains.enter(step, before)
@@ -119,7 +128,9 @@ def frames(journey: Journey, scene: Scene) -> dict[str, Any]:
                     texts.number(entry),
                     texts.number(chains.station),
                     texts.number(" \u203a ".join(chains.path) if step.kind == "rule" else ""),
-                    texts.number(step.detail if step.kind in ("route", "bridge", "neighbour", "drop") else ""),
+                    texts.number(
+                        step.detail if step.kind in ("route", "bridge", "neighbour", "drop") else ""
+                    ),
                     *(_point(box, step) if box is not None else (0, 0)),
                 ]
             )
@@ -169,7 +180,11 @@ def _name(step: Step) -> str:
         return " ".join(words[:2]) if "?" in words[1] else f"DNS answer {words[1]}"
     if "HTTP/1." in said:
         first = said.partition(": ")[2]
-        return f"HTTP {first.split(' ', 1)[1]}" if first.startswith("HTTP/") else f"HTTP {first.rsplit(' ', 1)[0]}"
+        return (
+            f"HTTP {first.split(' ', 1)[1]}"
+            if first.startswith("HTTP/")
+            else f"HTTP {first.rsplit(' ', 1)[0]}"
+        )
     if isinstance(body, TcpSegment):
         name = _SIMPLE_NAMES.get(body.flags & 0x17, "TCP")
         return f"data, {len(body.payload)} bytes" if body.payload else name
@@ -178,7 +193,10 @@ def _name(step: Step) -> str:
 
 def _state(state: State, texts: _Pool) -> list[Any]:
     layers = [
-        [texts.number(layer.name), [[texts.number(name), texts.number(value)] for name, value in layer.fields]]
+        [
+            texts.number(layer.name),
+            [[texts.number(name), texts.number(value)] for name, value in layer.fields],
+        ]
         for layer in state.layers
     ]
     return [layers, state.frame.hex(), state.length]

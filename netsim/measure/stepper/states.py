@@ -137,7 +137,9 @@ def _tcp(body: TcpSegment) -> Fields:
     )
     if body.flags & SYN:
         options = parse_syn_options(body.options)
-        return (*fields, *((name, str(value)) for name, value in options._asdict().items()))
+        scale = "none" if options.window_scale < 0 else str(options.window_scale)
+        sack = "yes" if options.sack_permitted else "no"
+        return (*fields, ("mss", str(options.mss)), ("wscale", scale), ("sackOK", sack))
     return (*fields, ("payload", f"{len(body.payload)} bytes"))
 
 

@@ -1,6 +1,6 @@
 // The topology, and the packet in it.
 
-const POD_TEXT = 19;
+const POD_TEXT = 21;
 const UNDERLAY = DATA.drawing.underlay;
 
 function shortened(name, length) {
@@ -69,15 +69,16 @@ function hostGroup(host, index) {
   group.append(draw("title", {}, host.name + " " + host.addresses.join(", ")));
   group.append(draw("rect", { x, y, width, height, rx: 9, class: "body" }));
   insides(host, group);
-  const room = host.kind === "node" ? 34 : POD_TEXT;
   const middle = x + width / 2;
   if (host.kind === "node") {
     group.append(draw("text", { x: x + 12, y: y + height - 12, class: "name" }, shortened(host.name, 16)));
     group.append(draw("text", { x: x + width - 12, y: y + height - 12, class: "address", "text-anchor": "end" },
       host.addresses[0]));
   } else {
-    group.append(label(middle, y + 21, shortened(host.name, room), "name"));
-    group.append(label(middle, y + 36, shortened(host.addresses[0], 24), "address"));
+    const [name, namespace] = host.name.split("/").reverse();
+    group.append(label(middle, y + 17, namespace ? namespace + "/" : host.kind === name ? "" : host.kind.replace("balancer", "load balancer"), "address"));
+    group.append(label(middle, y + 32, shortened(name, POD_TEXT), "name"));
+    group.append(label(middle, y + 46, shortened(host.addresses[0], 24), "address"));
   }
   for (const [name, px, py, kind] of host.places) {
     if (kind === "bridge") continue;

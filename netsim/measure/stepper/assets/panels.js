@@ -31,7 +31,7 @@ function headerTable(frame, layer) {
   const body = make("tbody", {});
   for (const [field, old, now] of layer.rows) {
     const changed = !first && old !== now;
-    const row = make("tr", changed ? { class: "changed" } : {}, make("th", { scope: "row" }, field));
+    const row = make("tr", changed ? { class: "changed" } : first ? {} : { class: "same" }, make("th", { scope: "row" }, field));
     if (!first) row.append(make("td", {}, old === undefined ? "–" : old));
     const cell = make("td", {}, now === undefined ? "–" : now);
     if (changed) cell.append(hidden(" (changed)"));
@@ -108,7 +108,10 @@ function showFacts(frame) {
     trail.append(list);
     facts.push(trail);
   }
-  if (frame.rule) facts.push(fact("Rule that matched, with its counters", frame.rule, "rule"));
+  if (frame.rule) {
+    const counted = /^\[|counter packets|\n {2}->/.test(frame.rule);
+    facts.push(fact(counted ? "Rule that matched, with its counters" : "Rule that matched (it has no counter)", frame.rule, "rule"));
+  }
   if (frame.kind === "drop") facts.push(fact("Dropped", frame.fine, "drop"));
   else if (frame.fine) facts.push(fact(frame.kind === "route" ? "Route (ip route)" : "Decision", frame.fine.trim()));
   if (frame.entry) facts.push(fact("Conntrack entry at this moment (conntrack -L)", frame.entry.replace(/\s+/g, " ")));

@@ -63,11 +63,24 @@ function jumpToHook(name) {
   }
 }
 
+// Drawn, because fonts have other symbols for these or none.
+const BAR = (x) => `M${x} 2h2.6v12h-2.6z`, RIGHT = (x) => `M${x} 2l7 6l-7 6z`, LEFT = (x) => `M${x} 2l-7 6l7 6z`;
+const ICONS = {
+  "first": BAR(2) + LEFT(13), "packet-back": LEFT(8) + LEFT(15), "back": LEFT(11), "play": "M4 1l10 7l-10 7z",
+  "pause": "M3 2h4v12h-4zM9 2h4v12h-4z", "forward": RIGHT(5), "packet-forward": RIGHT(1) + RIGHT(8), "last": RIGHT(3) + BAR(11.4),
+};
+
+function icon(id, name) {
+  const picture = draw("svg", { viewBox: "0 0 16 16", width: 14, height: 14, "aria-hidden": "true", class: "icon" },
+    draw("path", { d: ICONS[name] }));
+  $(id).replaceChildren(picture);
+}
+
 const speed = () => Number($("speed").value);
 
 function play() {
   if (current === FRAMES.length - 1) show(0, false);
-  $("play").textContent = "⏸";
+  icon("play", "pause");
   $("play").setAttribute("aria-label", "Pause");
   document.body.dataset.playing = "true";
   const tick = () => {
@@ -80,7 +93,7 @@ function play() {
 function pause() {
   clearTimeout(timer);
   delete document.body.dataset.playing;
-  $("play").textContent = "▶";
+  icon("play", "play");
   $("play").setAttribute("aria-label", "Play");
 }
 
@@ -170,6 +183,7 @@ function start() {
   packetList();
   jumpList();
   $("scrubber").max = FRAMES.length;
+  for (const id of ["first", "packet-back", "back", "play", "forward", "packet-forward", "last"]) icon(id, id);
   const click = (id, action) => $(id).addEventListener("click", action);
   const still = (action) => () => { pause(); action(); };
   click("play", toggle);
