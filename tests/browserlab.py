@@ -89,6 +89,20 @@ class Page:
         elif method == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.errors.append(params["entry"]["text"])
 
+    @contextmanager
+    def iframe(self) -> Iterator[None]:
+        """What is done in the block is done in the page's iframe, which has a process of its own."""
+        outside = self._session
+        targets = self.call("Target.getTargets")["targetInfos"]
+        (target,) = [found["targetId"] for found in targets if found["type"] == "iframe"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.call("Runtime.enable")
+        self.call("Log.enable")
+        try:
+            yield
+        finally:
+            self._session = outside
+
     def open(self, address: str) -> None:
         """Go to an address and wait until it is there."""
         self.requests.clear()

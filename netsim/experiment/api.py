@@ -106,7 +106,7 @@ def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]")
     checks = [
         compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in spec.checks
     ]
-    return Results.from_recordings(
+    results = Results.from_recordings(
         recordings,
         name=bundle.name,
         spec=spec.model_dump(mode="json", by_alias=True),
@@ -116,6 +116,8 @@ def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]")
         checks=checks,
         warnings=bundle.notes,
     )
+    results.played = (bundle, seed)
+    return results
 
 
 def load(path: str | Path) -> Experiment:
