@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperCommand
 
+from netsim.cli.capturing import FILE, Patterns, Written, capturing
+
 if TYPE_CHECKING:
     from netsim.experiment.explain import Explained
 
@@ -61,6 +63,8 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter per option
             show_default=False,
         ),
     ] = None,
+    capture: Patterns = None,
+    write: Written = FILE,
     output: Annotated[Form, typer.Option("--output", "-o", help="How to print the journey.")] = Form.TEXT,
 ) -> int:
     """Follow one request, packet by packet, there and back."""
@@ -75,7 +79,9 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter per option
         cluster = Cluster(topology, seed)
         headers = dict(_header(text) for text in header or ())
         timeout_ns = parse_duration(timeout)
-        explained = cluster.explain(source, target, timeout_ns, arp, headers)
+        cluster.settle()
+        with capturing(cluster, capture, write):
+            explained = cluster.explain(source, target, timeout_ns, arp, headers)
     except (LookupError, ValueError) as error:
         print(f"netsim explain: {error.args[0]}", file=sys.stderr)
         return 2

@@ -24,7 +24,7 @@ from netsim.kernel.conntrack import ORIGINAL
 from netsim.kernel.hooks import ACCEPT, STOLEN, UNTRACKED, DropReason, Hook, Traversal, Verdict
 from netsim.kernel.ipvs import Ipvs
 from netsim.kernel.ipvs_states import INPUT, OUTPUT, TcpState
-from netsim.kernel.netfilter import nat_destination, nat_source
+from netsim.kernel.netfilter import nat_destination, nat_source, tell_rewritten
 from netsim.wire.packet import RST, SCTP, SYN, TCP, UDP, Flow
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ def ip_vs_in(t: Traversal) -> Verdict:
         if connection is None:
             t.ns.icmp_error(t.packet, icmp.UNREACHABLE, icmp.PORT, t.now)
             return DropReason.IPVS_NO_REAL_SERVER
+        if t.ns.rewrite_subscribers:
+            after = flow._replace(dst=connection.dest.address, dport=connection.dest.port)
+            tell_rewritten(t, "ipvs", after, f"ipvs: {ipvs_text.matched(connection).text}")
     connection.saw(INPUT, t.packet, t.now)
     return _transmit(t, connection)
 

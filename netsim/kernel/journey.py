@@ -1,17 +1,19 @@
-"""What a namespace tells about packets when somebody listens: drops, and the steps of a journey."""
+"""What a namespace tells about packets when somebody listens: drops, decisions of NAT, and the steps of a journey."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from netsim.wire.packet import NO_MACS, Body, Flow
 
 if TYPE_CHECKING:
     from netsim.kernel.hooks import DropReason
+    from netsim.wire.packet import Packet
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A packet ended: where (namespace, hook, device) and why."""
+    """A packet ended: where (namespace, hook, device) and why. `packet` is a copy of it as it was then, `rule` what
+    dropped it (known while rewrites are listened to)."""
 
     at_ns: int
     namespace: str
@@ -20,6 +22,22 @@ class Dropped:
     flow: Flow
     uid: int
     device: str = ""
+    packet: "Packet | None" = field(default=None, compare=False)
+    rule: str = field(default="", compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """NAT has decided about a flow's first packet: `kind` is dnat, snat or ipvs, `rule` what decided. All packets of
+    the flow are rewritten alike, and those of the answers back."""
+
+    at_ns: int
+    namespace: str
+    hook: str
+    kind: str
+    before: Flow
+    after: Flow
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from netsim.kernel.hooks import (
     Traversal,
     Verdict,
 )
+from netsim.kernel.journey import Rewritten
 from netsim.kernel.matches import OutInterface
 from netsim.kernel.targets import Dnat, Drop, Masquerade, NoTrack, Snat, Target
 from netsim.kernel.xtables import Xtables
@@ -202,6 +203,9 @@ def nat_destination(t: Traversal) -> Verdict:
             target = _nat_rules(t)
             if type(target) is Dnat:
                 nat.dnat(entry, target.address, target.port)
+                if t.ns.rewrite_subscribers:
+                    after = nat.with_destination(t.packet.flow, entry.original.rewritten)
+                    tell_rewritten(t, "dnat", after)
             elif type(target) is Drop:
                 return DropReason.NETFILTER_DROP
         if entry.nat & DST_NAT:
@@ -244,7 +248,17 @@ def _choose_source(t: Traversal, entry: Entry) -> DropReason | None:
         return DropReason.NETFILTER_DROP
     elif ns.conntrack.lookup(entry.reply.flow, t.now) is not None and entry.rival is None:
         found = nat.snat(ns, entry, entry.reply.flow.dst, 0, False, t.now)
+    if ns.rewrite_subscribers and entry.nat & SRC_NAT:
+        tell_rewritten(t, "snat", nat.with_source(t.packet.flow, entry.original.rewritten))
     return None if found else DropReason.NAT_NO_PORT
+
+
+def tell_rewritten(t: Traversal, kind: str, after: Flow, rule: str = "") -> None:
+    """A flow's first packet is to become `after`, by the rule that matched last."""
+    ns, before = t.ns, t.packet.flow
+    decided = rule or (str(t.trace[-1]) if t.trace else "")
+    for subscriber in ns.rewrite_subscribers:
+        subscriber(Rewritten(t.now, ns.name, t.hook.name, kind, before, after, decided))
 
 
 def _rewrite(t: Traversal, flow: Flow, kind: str) -> None:
