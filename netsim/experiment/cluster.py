@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from netsim.experiment.exec import CommandResult
     from netsim.experiment.explain import Explained
+    from netsim.experiment.flows import Observed
     from netsim.experiment.loader import Topology
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_select import Selector
@@ -280,6 +281,13 @@ class Cluster:
             hosts = ", ".join(sorted(host.name for host in self.fabric.hosts() if host.alive))
             raise LookupError(f"no interface is meant by {wrong[0]} (hosts there are: {hosts})")
         return dump
+
+    def observe(self, host: str = "") -> "Observed":
+        """Observe packets on all nodes from now on, as Hubble does; `.flows()` gives them, oldest first."""
+        from netsim.experiment.flows import observe
+
+        self._settled()
+        return observe(self, host)
 
     def write_pcapng(self, capture: Capture | Tcpdump, path: str | Path) -> int:
         """Write a capture as a pcapng file with names and comments; the number of packets in it."""

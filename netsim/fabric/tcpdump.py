@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from netsim.fabric.fabric import Cable, Fabric
     from netsim.fabric.host import Host
     from netsim.fabric.link import Link
-    from netsim.kernel.netns import Device
+    from netsim.kernel.netns import Device, Namespace
     from netsim.kernel.vxlan import Vxlan
 
 SWITCH: Final = "switch"
@@ -83,14 +83,16 @@ def selects(pattern: str, kind: str, host: str, device: str) -> bool:
 class Tcpdump:
     """What was seen on some interfaces: `seen`; and what happened on the way: `rewrites`, `drops`."""
 
-    def __init__(self, fabric: "Fabric", patterns: Iterable[str]) -> None:
+    def __init__(self, fabric: "Fabric", patterns: Iterable[str], all_drops: bool = False) -> None:
+        """`all_drops`: hear of what is dropped anywhere, not only where an interface was chosen."""
         self.seen: list[Seen] = []
         self.rewrites: list[Rewritten] = []
         self.drops: list[Dropped] = []
         self.interfaces: dict[str, Interface] = {}
         self._fabric = fabric
+        self._all_drops = all_drops
         self._patterns = tuple(patterns) or ("*",)
-        self._heard: set[str] = set()  # hosts
+        self._heard: set[int] = set()  # namespaces, which live as long as we are told of them
         self._undo: list[Callable[[], None]] = []
         for host in dict.fromkeys(fabric.hosts()):
             if host.alive and not isinstance(host, HostNetworkPod):
@@ -126,12 +128,14 @@ class Tcpdump:
                 continue
             host = next((h for h in self._fabric.hosts() if h.ns is device.ns), None)
             kind = self._kind(host) if host is not None else "pod"
+            if self._all_drops:
+                self._hear(device.ns)
             self._consider_device(kind, device.ns.name, device, cable)
 
     def _consider(self, host: "Host") -> None:
         kind = self._kind(host)
-        if host.ns.conntrack is not None:
-            self._hear(host.name, host)
+        if host.ns.conntrack is not None or self._all_drops:
+            self._hear(host.ns)
         for device in host.ns.devices.values():
             self._consider_device(kind, host.name, device, self._cable_of(device))
 
@@ -162,7 +166,7 @@ class Tcpdump:
             self._undo.append(_wrap(device, self._sent(found)))
         if tunnel is not None:
             self._undo.append(tunnel.on_arrival(self._received(found)))
-        self._hear(host, None, device)
+        self._hear(device.ns)
 
     def _tunnel(self, host: str, device: "Device") -> "Vxlan | None":
         tunnels: dict[str, Vxlan] = getattr(self._fabric.cni, "tunnels", {})
@@ -201,16 +205,16 @@ class Tcpdump:
 
         return lost
 
-    def _hear(self, name: str, host: "Host | None", device: "Device | None" = None) -> None:
-        """Hear of decisions and drops in a namespace; of drops only where an interface was chosen."""
-        ns = host.ns if host is not None else device.ns if device is not None else None
-        if ns is None or name in self._heard:
-            return
-        self._heard.add(name)
-        self._undo.append(ns.listen(self.rewrites.append, self._dropped))
+    def _hear(self, ns: "Namespace") -> None:
+        """Hear of decisions and drops in a namespace."""
+        if id(ns) not in self._heard:
+            self._heard.add(id(ns))
+            self._undo.append(ns.listen(self.rewrites.append, self._dropped))
 
     def _dropped(self, dropped: Dropped) -> None:
-        if any(interface.host == dropped.namespace for interface in self.interfaces.values()):
+        if self._all_drops or any(
+            interface.host == dropped.namespace for interface in self.interfaces.values()
+        ):
             self.drops.append(dropped)
 
 
