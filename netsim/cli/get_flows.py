@@ -59,6 +59,8 @@ def print_flows(file: Path, at: str, variant: str, seed: int | None, quiet: bool
         return 2
     shown = flows[-wanted.last :] if wanted.last else flows
     print(FORMS[wanted.form](shown), end="")
+    if not flows and not quiet:
+        print("no flows were observed", file=sys.stderr)
     if len(shown) < len(flows) and not quiet:
         print(f"the last {len(shown)} of {len(flows):,} flows; --last 0 prints all", file=sys.stderr)
     return 0

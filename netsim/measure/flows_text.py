@@ -85,7 +85,7 @@ def _stamp(time: str) -> str:
 def _host(flow: Message, side: str) -> str:
     """namespace/pod or namespace/service, or the address; with the port."""
     endpoint, service = flow[side], flow.get(f"{side}_service")
-    host = flow["IP"][side]
+    host: str = flow["IP"][side]
     if "pod_name" in endpoint:
         host = f"{endpoint['namespace']}/{endpoint['pod_name']}"
     elif service is not None:
