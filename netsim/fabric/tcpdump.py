@@ -119,6 +119,9 @@ class Tcpdump:
     def __len__(self) -> int:
         return len(self.seen)
 
+    def __repr__(self) -> str:
+        return f"<Tcpdump: {len(self.seen)} packets on {len(self.interfaces)} interfaces>"
+
     # ------------------------------------------------------------------ choosing
     def _new_cable(self, cable: "Cable") -> None:
         """A pod has come: its host is not registered yet, but its devices are."""

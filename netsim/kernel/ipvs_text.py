@@ -53,7 +53,7 @@ def matched(connection: "Connection") -> RuleHit:
     dest = connection.dest
     service = dest.service
     real = f"  -> {endpoint_text(*dest.key):<28}{_numbers(dest.stats.row())}"
-    saved = f"{_name(service):<33}{_numbers(service.stats.row())}\n{real}"
+    saved = "\n".join((_STATS_HEAD[1], f"{_name(service):<33}{_numbers(service.stats.row())}", real))
     server = f"{_OPTIONS[service.key.protocol]} {endpoint_text(service.key.address, service.key.port)}"
     chosen = f"{server} -s {service.server.scheduler} -r {endpoint_text(*dest.key)} -m -w {dest.weight}"
     return RuleHit("ipvs", service.server.scheduler, chosen, saved)

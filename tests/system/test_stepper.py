@@ -94,7 +94,7 @@ def test_the_page_is_whole_light_and_alone(case: str) -> None:
         ("flat", "rule", r"^\[\d+:\d+\] -A KUBE-SEP-\w+ .*-j DNAT --to-destination 10\.244\.\d\.\d:80$"),
         ("nftables", "rule", r"^meta l4proto tcp dnat to 10\.244\.\d\.\d:80$"),
         ("nftables", "rule", r"^ip daddr 10\.244|^ct state|numgen random mod 3 vmap"),
-        ("ipvs", "ipvs", r"^TCP  10\.96\.\d+\.\d+:80 +\d.*\n  -> 10\.244\.\d\.\d:80 +1 "),
+        ("ipvs", "ipvs", r"\nTCP  10\.96\.\d+\.\d+:80 +\d.*\n  -> 10\.244\.\d\.\d:80 +1 "),
     ],
 )
 def test_the_rule_is_in_its_tools_words(case: str, kind: str, pattern: str) -> None:

@@ -10,12 +10,12 @@ from typing import Final
 
 from netsim.measure.stepper.scene import HostView, Scene
 
-POD_WIDTH: Final = 176
+POD_WIDTH: Final = 170
 POD_HEIGHT: Final = 66
-NODE_WIDTH: Final = 330
+NODE_WIDTH: Final = 282
 NODE_HEIGHT: Final = 172
 BRIDGE_HEIGHT: Final = 40  # more where there is a bridge
-GAP: Final = 22
+GAP: Final = 18
 MARGIN: Final = 24
 POD_ROW: Final = MARGIN
 NODE_ROW: Final = POD_ROW + POD_HEIGHT + 44
@@ -24,11 +24,11 @@ SMALL_HEIGHT: Final = 66
 
 # Inside a node, from its top left corner (shares of the width, then units).
 _HOOKS_AT: Final = {
-    "PREROUTING": (0.18, 48),
+    "PREROUTING": (0.17, 48),
     "FORWARD": (0.5, 48),
-    "POSTROUTING": (0.82, 48),
-    "INPUT": (0.31, 86),
-    "OUTPUT": (0.69, 86),
+    "POSTROUTING": (0.83, 48),
+    "INPUT": (0.27, 86),
+    "OUTPUT": (0.73, 86),
     "": (0.5, 120),
 }
 
@@ -97,7 +97,7 @@ def _node(node: HostView, x: int, width: int, pods: list[HostView], shift: int) 
         elif device.kind == "bridge":
             box.places[device.name] = (round(x + 0.5 * width), NODE_ROW + 34)
         elif device.kind == "vxlan":
-            box.places[device.name] = (round(x + 0.82 * width), NODE_ROW + 120 + shift)
+            box.places[device.name] = (round(x + 0.83 * width), NODE_ROW + 120 + shift)
         elif device.kind == "uplink":
             box.places[device.name] = (round(x + 0.5 * width), NODE_ROW + NODE_HEIGHT + shift)
     return box

@@ -85,7 +85,7 @@ def _snat(step: Step, before: Step | None, names: Names) -> str:
 def _ipvs(step: Step, before: Step | None, names: Names) -> str:
     if before is not None and before.flow.dst == step.flow.dst and before.flow.src != step.flow.src:
         return f"IPVS puts the virtual server's address back. {_snat(step, before, names)}"
-    return f"IPVS schedules the packet to a real server. {_dnat(step, before, names)}"
+    return f"IPVS sends the virtual server's packet to a real server. {_dnat(step, before, names)}"
 
 
 def _related(_step: Step, _before: Step | None, _names: Names) -> str:

@@ -1,6 +1,6 @@
 // The topology, and the packet in it.
 
-const POD_TEXT = 21;
+const POD_TEXT = 19;
 const UNDERLAY = DATA.drawing.underlay;
 
 function shortened(name, length) {
@@ -25,7 +25,7 @@ function label(x, y, words, cls) {
 }
 
 function chip(x, y, words, cls) {
-  const width = Math.max(34, words.length * 6.1 + 12);
+  const width = Math.max(34, words.length * 6.6 + 10);
   return draw("g", { class: "chip " + cls },
     draw("rect", { x: x - width / 2, y: y - 9, width, height: 18, rx: 5 }), label(x, y + 3.6, words, "small"));
 }
@@ -109,6 +109,8 @@ function drawTopology() {
   svg.append(draw("polyline", { id: "trail", points: "" }));
   svg.append(draw("g", { id: "dot" }, draw("circle", { r: 15, class: "halo" }), draw("circle", { r: 8, class: "core" }),
     draw("text", { y: -20, class: "tag", "text-anchor": "middle" })));
+  // Wide drawings scroll sideways rather than become too small to read.
+  svg.style.minWidth = Math.min(width, Math.max(560, Math.round(width * 0.66))) + "px";
   $("drawing").append(svg);
   return svg;
 }
