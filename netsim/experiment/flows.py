@@ -7,6 +7,7 @@ that came and went in between is known by its name.
 from typing import TYPE_CHECKING, Any
 
 from netsim.cluster.objects import Pod, ReplicaSet, Service
+from netsim.dataplane.ipvs_apply import DEVICE as IPVS_DEVICE
 from netsim.fabric.host import HostNetworkPod
 from netsim.fabric.tcpdump import Tcpdump
 from netsim.measure.flows import flows
@@ -52,7 +53,11 @@ class Observed:
     def _learn(self) -> None:
         cluster, directory = self._cluster, self._directory
         fabric = cluster.fabric
-        directory.nodes |= {a: node.name for node in fabric.nodes.values() for a in node.addresses}
+        for node in fabric.nodes.values():  # also by the addresses of its bridge and tunnel
+            own = [
+                a for a, device in node.ns.addresses.items() if device is None or device.name != IPVS_DEVICE
+            ]
+            directory.nodes |= dict.fromkeys((*node.addresses, *own), node.name)
         pods = {"/".join(pod.key): pod for pod in cluster.api.list(Pod)}
         for host in (*fabric.gone, *fabric.pods.values()):
             if not isinstance(host, HostNetworkPod):

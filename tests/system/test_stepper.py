@@ -4,6 +4,7 @@ can be played with by mouse and keyboard."""
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,20 @@ def test_counters_are_those_that_the_tool_prints_afterwards() -> None:
     assert seen
     for (node, _), line in seen.items():
         assert line in cluster.view("iptables", f"node/{node}").splitlines()
+
+
+def test_a_long_journey_is_cut_and_says_so() -> None:
+    explained = made("vxlan")
+    steps = [step for packet in explained.journey.packets for step in packet.steps]
+    many = [
+        replace(step, uid=step.uid + 1000 * n, at_ns=step.at_ns + 10**8 * n, ttl=64 - n % 60)
+        for n in range(40)
+        for step in steps
+    ]
+    document = page("long", "long", Journey(many, explained.journey.epoch_ns), explained.scene)
+    assert len(document.encode()) < LIMIT
+    data = data_of(document)
+    assert 0 < data["leftOut"] == 40 * len(explained.journey) - len(data["packets"])
 
 
 def test_nothing_of_the_data_becomes_markup() -> None:

@@ -23,6 +23,8 @@ _STATIONS: Final = {"dnat": "nat", "snat": "nat", "related": "conntrack", "balan
 # After these a packet has no conntrack entry yet.
 _FRESH: Final = ("receive", "send", "encapsulate", "decapsulate")
 _XTABLES: Final = {"nat": "nat", "filter": "filter", "raw": "conntrack"}
+# A page with more would weigh more than 1 MB and be followed by nobody; later packets are left out, which it says.
+MOST_STEPS: Final = 3000
 _SIMPLE_NAMES: Final = {
     0x02: "SYN",
     0x12: "SYN, ACK",
@@ -104,6 +106,8 @@ def frames(journey: Journey, scene: Scene) -> dict[str, Any]:
     rows: list[list[Any]] = []
     packets = []
     for packet in journey.packets:
+        if len(rows) > MOST_STEPS:
+            break
         packets.append(_packet(packet, len(rows), journey))
         before: Step | None = None
         entry, at_host = "", ""
@@ -139,6 +143,7 @@ def frames(journey: Journey, scene: Scene) -> dict[str, Any]:
         "drawing": _drawing(place, scene),
         "hooks": _HOOKS,
         "packets": packets,
+        "leftOut": len(journey) - len(packets),
         "frames": rows,
         "states": states.values,
         "texts": texts.values,

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from netsim.dataplane.ipvs_apply import DEVICE as IPVS_DEVICE
 from netsim.fabric.host import HostNetworkPod, NodeHost, PodHost
 from netsim.kernel.hooks_text import Station, stations
 from netsim.wire.addr import ip_text, mac_text
@@ -83,7 +84,7 @@ def _view(fabric: "Fabric", host: "Host") -> HostView:
     peers = {pod.veth: pod.name for pod in (*fabric.pods.values(), *fabric.gone) if isinstance(pod, PodHost)}
     devices = []
     for device in host.ns.devices.values():
-        if device.name in ("lo", "kube-ipvs0"):
+        if device.name in ("lo", IPVS_DEVICE):
             continue
         peer = peers.get(device.name, "") if kind == "node" else device.name.removeprefix("to-")
         devices.append(DeviceView(device.name, _device_kind(kind, device.name), mac_text(device.mac), peer))

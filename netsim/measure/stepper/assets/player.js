@@ -81,6 +81,7 @@ const speed = () => Number($("speed").value);
 function play() {
   if (current === FRAMES.length - 1) show(0, false);
   icon("play", "pause");
+  $("caption").setAttribute("aria-live", "off"); // nobody can listen as fast as it plays
   $("play").setAttribute("aria-label", "Pause");
   document.body.dataset.playing = "true";
   const tick = () => {
@@ -94,6 +95,7 @@ function pause() {
   clearTimeout(timer);
   delete document.body.dataset.playing;
   icon("play", "play");
+  $("caption").setAttribute("aria-live", "polite");
   $("play").setAttribute("aria-label", "Play");
 }
 
@@ -183,6 +185,9 @@ function start() {
   packetList();
   jumpList();
   $("scrubber").max = FRAMES.length;
+  if (DATA.leftOut > 0) {
+    $("packets").append(make("p", { id: "left-out" }, `${DATA.leftOut} later packets are left out; a capture has them all.`));
+  }
   for (const id of ["first", "packet-back", "back", "play", "forward", "packet-forward", "last"]) icon(id, id);
   const click = (id, action) => $(id).addEventListener("click", action);
   const still = (action) => () => { pause(); action(); };
