@@ -17,7 +17,7 @@ from typing import Annotated
 import typer
 
 from netsim.cli.exec import exec_
-from netsim.cli.explain import explain
+from netsim.cli.explain import HtmlMayLackFile, explain
 from netsim.cli.get import get
 from netsim.cli.run import run
 from netsim.cli.schema import schema
@@ -35,7 +35,7 @@ app = typer.Typer(
 
 app.command()(run)
 app.command()(validate)
-app.command()(explain)
+app.command(cls=HtmlMayLackFile)(explain)
 app.command()(get)
 app.command("exec")(exec_)
 app.command()(schema)

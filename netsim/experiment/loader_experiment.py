@@ -80,6 +80,7 @@ def _parts(spec: ExperimentSpec) -> Parts:
         [Item(index, server) for index, server in enumerate(spec.servers)],
         [Item(index, fault) for index, fault in enumerate(spec.faults)],
         [Item(index, check) for index, check in enumerate(spec.checks)],
+        [Item(index, pattern) for index, pattern in enumerate(spec.capture)],
     )
 
 

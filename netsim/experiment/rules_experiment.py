@@ -6,6 +6,7 @@ Called by: `loader`. `place` is that of the document's `spec`; the topology has 
 from collections.abc import Sequence
 
 from netsim.experiment.checks import compile_check
+from netsim.experiment.rules_capture import check_captures
 from netsim.experiment.rules_client import check_client
 from netsim.experiment.rules_dns import check_lookups, note_unknown_name
 from netsim.experiment.rules_families import load_family_problem
@@ -35,6 +36,8 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
             check_selected(selector, directory, place, path)
     for fault in parts.faults:
         check_fault(fault, parts, directory, place, ("faults", fault.index))
+    if directory:
+        check_captures(parts.captures, directory, place)
     for check in parts.checks:
         _check_during(check.value, parts, place, ("checks", check.index, "during"))
         if directory:
