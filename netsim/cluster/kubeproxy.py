@@ -62,6 +62,8 @@ class KubeProxy:
         self._name = f"{name}/{node}"
         self._random = engine.stream(self._name)
         self._watches: list[Watch] = []
+        self._cut = False
+        self._unlisted: int | None = None  # the run that waits for the API server to list
         self._run = 0  # counts starts: what an earlier process began must not end in a later one
         self.running = False
         self.synced = False
@@ -109,16 +111,24 @@ class KubeProxy:
 
     def disconnect(self) -> None:
         """The node cannot reach the API server: nothing new is seen, the rules stay."""
+        self._cut = True
         for watch in self._watches:
             watch.disconnect()
 
     def reconnect(self) -> None:
         """It can again; what was missed arrives."""
+        self._cut = False
+        if self._unlisted is not None:
+            run, self._unlisted = self._unlisted, None
+            self._listed(run)
         for watch in self._watches:
             watch.reconnect(self._engine.now)
 
     def _listed(self, run: int) -> None:
         if not self.running or run != self._run:
+            return
+        if self._cut:
+            self._unlisted = run
             return
         self._watches = [
             self._api.watch_frames(Service, self._services_changed, f"{self._name}/Service"),
