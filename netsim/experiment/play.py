@@ -23,7 +23,8 @@ from netsim.workload.load_lookups import LookupGenerator
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.spec_cluster import ClusterSpec
-    from netsim.experiment.spec_experiment import ExperimentSpec, Fault, Load, Server
+    from netsim.experiment.spec_experiment import ExperimentSpec, Load, Server
+    from netsim.experiment.spec_fault import Fault
 
 
 def play(

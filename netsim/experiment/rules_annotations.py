@@ -34,8 +34,7 @@ def check_annotation(key: str, value: str, place: Place, path: Path) -> None:
             )
     elif key == SHUTDOWN:
         if value not in SHUTDOWNS:
-            known = ", ".join(SHUTDOWNS)
-            place.error(path, f'"{value}" is no way to shut down: write one of {known}')
+            place.error(path, f'"{value}" is no way to shut down: write one of {", ".join(SHUTDOWNS)}')
     elif key == ALLOW_EMPTY:
         if value not in ("true", "false"):
             place.error(path, f'must be "true" or "false", not "{value}"')

@@ -39,11 +39,14 @@ def note_blocking_budgets(objects: Iterable[Loaded], templates: Templates) -> No
         meant = [t for t in templates.items if t.namespace == namespace and selector.matches(t.labels)]
         pods = sum(template.replicas for template in meant)
         if not meant:
-            loaded.place.note(("spec", "selector"), "no pod of the topology has these labels: it protects nothing")
+            loaded.place.note(
+                ("spec", "selector"), "no pod of the topology has these labels: it protects nothing"
+            )
         elif pods and _wanted(budget, pods) >= pods:
             field = "maxUnavailable" if budget.spec.maxUnavailable is not None else "minAvailable"
             loaded.place.note(
-                ("spec", field), f"there are {pods} pods and all must stay: no drain can ever evict one of them"
+                ("spec", field),
+                f"there are {pods} pods and all must stay: no drain can ever evict one of them",
             )
 
 

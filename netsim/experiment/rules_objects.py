@@ -22,8 +22,8 @@ from netsim.cluster.objects import (
     StatefulSet,
 )
 from netsim.experiment.rules_annotations import check_annotation
-from netsim.experiment.rules_hostports import check_host_ports
 from netsim.experiment.rules_disruption import check_budget
+from netsim.experiment.rules_hostports import check_host_ports
 from netsim.experiment.rules_place import TEMPLATE, Loaded, Path, Place
 from netsim.experiment.rules_timers import check_probe_timers, check_stop_timers, check_workload_timers
 from netsim.experiment.spec_names import did_you_mean

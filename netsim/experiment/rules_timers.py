@@ -54,5 +54,6 @@ def check_workload_timers(thing: Deployment | ReplicaSet | StatefulSet | DaemonS
     deadline, wait = thing.spec.progressDeadlineSeconds, thing.spec.minReadySeconds
     if isinstance(deadline, int) and deadline <= wait:
         place.error(
-            ("spec", "progressDeadlineSeconds"), f"must be greater than minReadySeconds ({wait}), not {deadline}"
+            ("spec", "progressDeadlineSeconds"),
+            f"must be greater than minReadySeconds ({wait}), not {deadline}",
         )

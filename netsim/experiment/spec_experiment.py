@@ -105,9 +105,9 @@ class ServerResponse(SpecModel):
 class Server(SpecModel):
     """How the containers of the selected pods answer. `concurrency` 0: no limit; otherwise requests queue.
 
-    `shutdown` is what SIGTERM does (the pod's annotation `netsim/shutdown`, else graceful): graceful stops to listen and
-    finishes what has been asked, as nginx does at SIGQUIT, which its image uses; fast ends at once and cuts requests off
-    (nginx at SIGTERM); ignore goes on until SIGKILL, as a shell that is process 1.
+    `shutdown` is what SIGTERM does (the pod's annotation `netsim/shutdown`, else graceful): graceful stops to listen
+    and finishes what has been asked, as nginx does at SIGQUIT, which its image uses; fast ends at once and cuts
+    requests off (nginx at SIGTERM); ignore goes on until SIGKILL, as a shell that is process 1.
     """
 
     selector: Selector

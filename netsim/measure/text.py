@@ -13,6 +13,7 @@ import pandas as pd
 from netsim.engine import format_duration
 from netsim.measure.books import PacketBooks
 from netsim.measure.budget import STAGES
+from netsim.measure.cause_words import cause_lines
 from netsim.measure.confidence import Interval, quantile
 from netsim.measure.lookups import lookup_lines
 from netsim.measure.split import LoadSplit
@@ -65,11 +66,13 @@ def report(
     books: PacketBooks | None,
     checks: Sequence[CheckLine] = (),
     warnings: Sequence[str] = (),
+    causes: pd.DataFrame | None = None,
 ) -> str:
     """The whole report, ending with a newline."""
     sections = [header_lines(header), request_lines(requests), lookup_lines(requests)]
     sections += [split_lines(split) for split in splits]
     sections += [failover_lines(failover, fault) for failover in failovers for fault in failover.faults]
+    sections += [cause_lines(causes)] if causes is not None else []
     sections += [drop_lines(books), check_lines(checks), wrapped(warnings, "note: ")]
     if books is not None:
         sections.append([books.line()] if len(books.line()) <= WIDTH else wrapped([books.line()], ""))

@@ -38,7 +38,7 @@ class Partition:
         self._fabric = fabric
         self._sent, self._got = _LOST[direction]
         self._nodes = [self._named(side) for side in sides]
-        self._cut: list[tuple[Cable, int, object]] = []
+        self._cut: list[tuple[Cable, int, Callable[[Packet], bool]]] = []
         self._pairs: list[bytes] = []
         self.only_nodes = all(side.kind == "node" for side in sides)
         self._addresses = [
@@ -64,9 +64,7 @@ class Partition:
         for pod in pods:
             yield from (ip(entry.ip) for entry in pod.status.podIPs)
 
-    def _ends(
-        self, side: "TargetSelector", nodes: Iterable[str], pods: "Sequence[Pod]"
-    ) -> "Iterable[Cable]":
+    def _ends(self, side: "TargetSelector", nodes: Iterable[str], pods: "Sequence[Pod]") -> "Iterable[Cable]":
         cables = self._fabric.cables
         outside = [
             name

@@ -103,9 +103,7 @@ def budget_status(
 ) -> PodDisruptionBudgetStatus:
     """The status for these pods."""
     healthy = sum(
-        pod.status.is_ready
-        and pod.metadata.deletionTimestamp is None
-        and pod.metadata.name not in disrupted
+        pod.status.is_ready and pod.metadata.deletionTimestamp is None and pod.metadata.name not in disrupted
         for pod in pods
     )
     expected, desired = needed(budget, len(pods), scale)

@@ -83,8 +83,8 @@ __all__ = [
     "Endpoints", "EndpointsPort", "ExecAction", "ForNode", "ForZone", "GRPCAction", "HTTPGetAction", "HTTPHeader",
     "Ingress", "IngressClass", "IngressSpec", "LabelSelector", "LabelSelectorRequirement", "Lease", "LeaseSpec",
     "Lifecycle", "LifecycleHandler", "Namespace", "Node", "NodeAddress", "NodeSpec", "NodeStatus", "ObjectMeta",
-    "ObjectReference", "OtherObject", "OwnerReference", "Pod", "PodDNSConfig", "PodDisruptionBudget", "PodIP", "PodSpec", "PodStatus",
-    "PodTemplateSpec", "Probe", "ReplicaSet", "ReplicaSetSpec", "ReplicaSetStatus", "Service", "ServicePort",
-    "ServiceSpec", "SleepAction", "StatefulSet", "StatefulSetSpec", "TCPSocketAction", "Taint", "Toleration",
-    "evolve", "matches_labels",
+    "ObjectReference", "OtherObject", "OwnerReference", "Pod", "PodDNSConfig", "PodDisruptionBudget", "PodIP",
+    "PodSpec", "PodStatus", "PodTemplateSpec", "Probe", "ReplicaSet", "ReplicaSetSpec", "ReplicaSetStatus",
+    "Service", "ServicePort", "ServiceSpec", "SleepAction", "StatefulSet", "StatefulSetSpec", "TCPSocketAction",
+    "Taint", "Toleration", "evolve", "matches_labels",
 ]  # fmt: skip
