@@ -12,8 +12,9 @@ Sources: pkg/proxy/iptables/proxier.go (`syncProxyRules`), pkg/proxy/config, Kub
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from netsim.cluster import versions
 from netsim.cluster.objects import EndpointSlice, Node, Service
 from netsim.cluster.objects.node import TO_BE_DELETED
 from netsim.cluster.proxy_catalog import Catalog, Name, Position
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from netsim.dataplane.base import Prepared
     from netsim.engine import Engine
     from netsim.kernel.netns import Namespace
-
-# KEP-3836, gate KubeProxyDrainingTerminatingNodes: on by default since 1.30.
-_DRAINING_NODES: Final = (1, 30)
 
 
 class KubeProxy:
@@ -164,7 +162,7 @@ class KubeProxy:
         """Whether load balancers may send new traffic here: not when the node is about to go. Simplified: this is read
         at once, without the delay of a watch."""
         node = self._api.get(Node, "", self.node)
-        if node is None or self._timing.version < _DRAINING_NODES:
+        if node is None or not versions.value("draining nodes", self._timing.version):
             return True
         leaving = any(taint.key == TO_BE_DELETED for taint in node.spec.taints)
         return node.metadata.deletionTimestamp is None and not leaving

@@ -106,7 +106,9 @@ class _Judge:
 
     def rows(self, replication: int, failed: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
         """A row per failed request."""
-        for row in map(dict[str, Any], failed.to_dict("records")):
+        columns = [str(column) for column in failed.columns]
+        for values in failed.itertuples(index=False, name=None):
+            row = dict(zip(columns, values, strict=True))
             node = row["via_node"] or row["client_node"]
             endpoint = self._endpoint(row, node)
             rules, why = self._rules(row, replication, node, endpoint)
