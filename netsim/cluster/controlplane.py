@@ -30,6 +30,7 @@ from netsim.cluster.controllers.garbage import GarbageCollector
 from netsim.cluster.controllers.mirroring import MIRRORING_NAME, MirroringController
 from netsim.cluster.controllers.nodelifecycle import NodeLifecycleController
 from netsim.cluster.controllers.podgc import PodGarbageCollector
+from netsim.cluster.controllers.readiness_gates import ReadinessGateController
 from netsim.cluster.controllers.replicaset import ReplicaSetController
 from netsim.cluster.controllers.scheduler import Scheduler
 from netsim.cluster.controllers.service_lb import CloudBalancer, ServiceController
@@ -202,6 +203,7 @@ class ControlPlane:
             GarbageCollector(context),
             self._scheduler,
             DisruptionController(context),
+            ReadinessGateController(context),
             lifecycle,
             collector,
         ]

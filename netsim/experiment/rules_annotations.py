@@ -3,6 +3,7 @@
 Called by: `rules_objects`.
 """
 
+from netsim.cluster.controllers.readiness_gates import READINESS_GATES
 from netsim.engine import parse_duration
 from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.spec_names import did_you_mean
@@ -20,7 +21,7 @@ SHUTDOWN = "netsim/shutdown"
 
 def check_annotation(key: str, value: str, place: Place, path: Path) -> None:
     """Record what is wrong with an annotation whose key begins with `netsim/`."""
-    if key in (SERVICE_TIME, START_UP_DELAY):
+    if key in (SERVICE_TIME, START_UP_DELAY, READINESS_GATES):
         try:
             parse_duration(value)
         except ValueError as error:
@@ -39,7 +40,16 @@ def check_annotation(key: str, value: str, place: Place, path: Path) -> None:
         if value not in ("true", "false"):
             place.error(path, f'must be "true" or "false", not "{value}"')
     else:
-        known = (SERVICE_TIME, START_UP_DELAY, SHUTDOWN, APP, ALLOW_EMPTY, RESOLVER, DNS_CACHE)
+        known = (
+            SERVICE_TIME,
+            START_UP_DELAY,
+            SHUTDOWN,
+            READINESS_GATES,
+            APP,
+            ALLOW_EMPTY,
+            RESOLVER,
+            DNS_CACHE,
+        )
         place.error(path, f'unknown annotation "{key}"{did_you_mean(key, known)}', key=True)
 
 

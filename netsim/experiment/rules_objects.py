@@ -8,6 +8,7 @@ Simplified: only what matters to packets; volumes, security and the like are not
 import re
 from collections.abc import Iterator, Mapping
 
+from netsim.cluster.controllers.readiness_gates import READINESS_GATES
 from netsim.cluster.objects import (
     Container,
     DaemonSet,
@@ -43,6 +44,7 @@ def check_object(loaded: Loaded) -> None:
     _check_metadata(thing.metadata, place, ("metadata",))
     if isinstance(thing, Pod):
         _check_pod(thing.spec, place, ("spec",))
+        _note_gates(thing.metadata, thing.spec, place, ("spec",))
     elif isinstance(thing, Deployment | ReplicaSet | StatefulSet | DaemonSet):
         _check_workload(thing, place)
     elif isinstance(thing, PodDisruptionBudget):
@@ -105,6 +107,15 @@ def _check_workload(thing: Deployment | ReplicaSet | StatefulSet | DaemonSet, pl
         place.error((*TEMPLATE, "spec", "restartPolicy"), message)
     check_workload_timers(thing, place)
     _check_pod(template.spec, place, (*TEMPLATE, "spec"))
+    _note_gates(template.metadata, template.spec, place, (*TEMPLATE, "spec"))
+
+
+def _note_gates(meta: ObjectMeta, spec: PodSpec, place: Place, path: Path) -> None:
+    if spec.readinessGates and READINESS_GATES not in meta.annotations:
+        place.note(
+            (*path, "readinessGates"),
+            f"nobody opens these gates, so the pods never become ready: annotate {READINESS_GATES}: 5s (after how long)",
+        )
 
 
 def _check_pod(spec: PodSpec, place: Place, path: Path) -> None:

@@ -247,7 +247,10 @@ def _allowed(cluster: Cluster) -> tuple[int, int, int]:
 
 
 def test_a_drain_leaves_daemon_sets_and_shortens_grace(cluster: Cluster) -> None:
-    pod = {"metadata": {"labels": {"app": "agent"}}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}}
+    pod = {
+        "metadata": {"labels": {"app": "agent"}},
+        "spec": {"containers": [{"name": "a", "image": "nginx"}]},
+    }
     _apply(
         cluster,
         {

@@ -139,9 +139,7 @@ def test_a_crash_is_seen_at_the_next_list() -> None:
         engine.call_at(at, pleg.changed, lambda: found.append(engine.now - at))
 
     for number in range(DRAWS):
-        begin(
-            Pleg(engine, KubeletTiming(), engine.stream(f"pleg/{number}")), int(random.random() * 10 * S)
-        )
+        begin(Pleg(engine, KubeletTiming(), engine.stream(f"pleg/{number}")), int(random.random() * 10 * S))
     engine.run(20 * S)
     delays = np.array(found) / S
     agrees(delays, uniform_plus_uniform(1.0, 0.05, 0.3))
