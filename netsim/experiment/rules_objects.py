@@ -114,7 +114,7 @@ def _note_gates(meta: ObjectMeta, spec: PodSpec, place: Place, path: Path) -> No
     if spec.readinessGates and READINESS_GATES not in meta.annotations:
         place.note(
             (*path, "readinessGates"),
-            f"nobody opens these gates, so the pods never become ready: annotate {READINESS_GATES}: 5s (after how long)",
+            f"nobody opens these gates, so the pods never become ready: annotate {READINESS_GATES}: 5s",
         )
 
 

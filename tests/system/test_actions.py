@@ -1,4 +1,4 @@
-"""What people do to a cluster, and what happens to its control plane, as the API server, the rules and clients see it."""
+"""What people do to a cluster, and what happens to its control plane, as API server, rules and clients see it."""
 
 from typing import Any
 
