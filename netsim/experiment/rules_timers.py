@@ -15,12 +15,12 @@ _MINIMUM_GRACE_S = 2  # what SIGTERM still gets after a hook that used the perio
 
 def check_probe_timers(probe: Probe, name: str, place: Place, path: Path) -> None:
     """A probe that lasts longer than its period; a grace period where there is nothing to end."""
-    if probe.timeoutSeconds > probe.periodSeconds:
+    period, timeout, failures = probe.periodSeconds, probe.timeoutSeconds, probe.failureThreshold
+    if timeout > period:
         place.note(
             (*path, "timeoutSeconds"),
-            f"{probe.timeoutSeconds} s is longer than periodSeconds ({probe.periodSeconds} s): a probe that hangs "
-            f"delays the next one, and a hang is found after up to "
-            f"{probe.failureThreshold} x {probe.timeoutSeconds} s more, not by the period",
+            f"{timeout} s is longer than periodSeconds ({period} s): a probe that hangs delays the next one, so "
+            f"{failures} of them take {failures * timeout} s, not {(failures - 1) * period + timeout} s",
         )
     if probe.terminationGracePeriodSeconds is not None and name == "readinessProbe":
         place.error((*path, "terminationGracePeriodSeconds"), "must not be set for readinessProbes")

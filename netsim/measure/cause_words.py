@@ -4,13 +4,14 @@ changed: 34 requests".
 Called by: `Results.causes`, `text`.
 """
 
+import textwrap
 from collections.abc import Mapping
 from typing import Final
 
 import pandas as pd
 
 from netsim.measure.frames import typed
-from netsim.measure.table import table
+from netsim.measure.table import WIDTH, table
 
 CAUSE_TYPES: Final[Mapping[str, str]] = {
     "service": "str",
@@ -51,7 +52,7 @@ _WITHOUT: Final = {
 }
 _RULES: Final = {
     "before": ", before {whose} rules changed",
-    "stale": ", by stale rules of {node}: {why}",
+    "stale": ", by stale rules on {node} ({why})",
     "fallback": ", when no other endpoint was left",
     "after": ", just after {whose} rules had changed",
     "kept": ", on a connection that was opened before {whose} rules changed",
@@ -99,12 +100,11 @@ def cause_lines(causes: pd.DataFrame) -> list[str]:
     if causes.empty:
         return []
     several = causes["service"].nunique() > 1
-    rows = [
-        (f"{row['requests']:,}", *([row["service"]] if several else []), row["words"])
-        for _, row in causes.head(_MOST_ROWS).iterrows()
-    ]
-    head = ("requests", *(["service"] if several else []), "cause")
-    lines = ["Why requests failed", *table(head, rows, "rll" if several else "rl")]
+    lines = ["Why requests failed", "  requests  cause"]
+    for _, row in causes.head(_MOST_ROWS).iterrows():
+        phrase = f"{row['service']}: {row['words']}" if several else row["words"]
+        first = f"{row['requests']:>10,}  "
+        lines += textwrap.wrap(phrase, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
     if len(causes) > _MOST_ROWS:
         rest = int(causes["requests"].iloc[_MOST_ROWS:].sum())
         lines.append(f"  ... and {rest:,} requests for {len(causes) - _MOST_ROWS} other reasons")

@@ -64,11 +64,11 @@ FAILED_TYPES: Final[Mapping[str, str]] = {
 }
 _AT_THE_END: Final = frozenset({"refused", "reset", "http-error"})
 _STALE: Final = {
-    "kube-proxy-stop": "its kube-proxy was stopped",
-    "api-cut": "it was cut off from the API server",
-    "link-down": "it was cut off from the API server",
-    "partition": "it was cut off from the API server",
-    "api-outage": "the API server was down",
+    "kube-proxy-stop": "kube-proxy stopped",
+    "api-cut": "cut off from the API server",
+    "link-down": "cut off from the API server",
+    "partition": "cut off from the API server",
+    "api-outage": "API server down",
 }
 _NO_NAME: Final = ("NXDOMAIN", "NODATA")
 _LOOKING_UP: Final = "looking up the name"  # how the HTTP client's time-out begins
@@ -207,7 +207,7 @@ class _Judge:
             named = trouble.action == "api-outage" or node in trouble.nodes | trouble.links
             if trouble.action in _STALE and named and trouble.during(removed_ns, t_ns):
                 return _STALE[trouble.action]
-        return "kube-proxy was slow" if t_ns - removed_ns > _STALE_AFTER_NS else ""
+        return "kube-proxy slow" if t_ns - removed_ns > _STALE_AFTER_NS else ""
 
 
 def _window(row: Mapping[str, Any]) -> tuple[int, int]:

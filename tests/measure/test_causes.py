@@ -278,8 +278,8 @@ def test_counts_and_words() -> None:
             "refused by a pod that was terminating, before worker-2's rules changed",
         ),
         (
-            ("timeout", "crashed", "stale", ["n"], "its kube-proxy was stopped"),
-            "no answer from a pod whose process had died, by stale rules of n: its kube-proxy was stopped",
+            ("timeout", "crashed", "stale", ["n"], "kube-proxy stopped"),
+            "no answer from a pod whose process had died, by stale rules on n (kube-proxy stopped)",
         ),
         (("refused", "no-endpoints", "", ["a", "b"]), "refused: no ready endpoint in the nodes' rules"),
         (
