@@ -7,7 +7,7 @@ only puts them side by side.
 import inspect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from netsim.cluster import versions
 from netsim.cluster.dns.manifests import UNCACHED_CLUSTER_NAMES_SINCE
@@ -16,7 +16,7 @@ from netsim.cluster.objects.registry import REMOVED_IN
 from netsim.dataplane.nftables_config import FIRST_MINOR, PARTIAL_SYNC_MINOR
 from netsim.engine import format_duration
 from netsim.engine.switches import Release, Switch
-from netsim.experiment.spec_cluster import NEWEST_MINOR, OLDEST_MINOR
+from netsim.experiment.spec_cluster import NEWEST_MINOR, OLDEST_MINOR, Networking
 from netsim.kernel import releases
 
 _EVER: Final = (1, 0)
@@ -114,6 +114,12 @@ def cni_rows() -> list[Row]:
         link = "the pods of a node share a link" if cni.pods_on_link else "each pod is alone on its link"
         about = (inspect.getdoc(type(cni)) or "").split("\n\n")[0].replace("\n", " ")
         rows.append(Row("CNI", "", "", name, "", f"MTU {cni.mtu}; {link}", about, f"netsim/cni/{name}.py"))
+    withdraws = Networking.model_fields["withdrawPods"]
+    how = f"{withdraws.default} (or {', '.join(a for a in get_args(withdraws.annotation) if a != withdraws.default)})"
+    what = (
+        "when the pod network lets go of a pod: with its sandbox, or with its API object, before the last FIN"
+    )
+    rows.append(Row("CNI", "", "", "withdrawPods", "", how, what, "projectcalico/calico#7983"))
     return rows
 
 

@@ -165,6 +165,7 @@ class Containers:
     hosts: dict[str, PodHost] = field(default_factory=dict)
     by_address: dict[bytes, tuple[str, str]] = field(default_factory=dict)
     by_socket: dict[tuple[bytes, int], tuple[str, str]] = field(default_factory=dict)  # with hostNetwork
+    withdraws_early: bool = False  # the pod network follows the pods' objects, not their sandboxes
 
     def create_sandbox(self, node: str, pod: Pod, address: str, *more: str) -> Host:
         """A sandbox whose name is `namespace/name` of the pod; with hostNetwork a place on the node."""
@@ -210,6 +211,13 @@ class Containers:
             del self.hosts[host.name]
             self.apps.pop(host.name, None)
         self.fabric.remove_pod(host)
+
+    def object_gone(self, host: Host) -> None:
+        """A pod network that follows the objects drops what still comes from or goes to the pod (Felix removes the
+        workload's chains: traffic of an unknown interface)."""
+        cable = self.fabric.cables.get(f"{host.name}:eth0")
+        if self.withdraws_early and cable is not None and self.hosts.get(host.name) is host:
+            self.fabric.set_cable(cable, up=False)
 
     def app_factory(self, pod: Pod, container: Container, host: Host) -> App:
         """See the table above."""

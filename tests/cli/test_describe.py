@@ -24,7 +24,12 @@ def test_everything_is_there_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert {row["of"] for row in found} == {"Kubernetes", "Linux", "CNI"}
     assert len({(row["name"], row["since"]) for row in found}) == len(found)
     assert all(row["source"] and row["what"] for row in found)
-    assert {row["name"] for row in found if row["of"] == "CNI"} == {"flat", "vxlan", "bridge"}
+    assert {row["name"] for row in found if row["of"] == "CNI"} == {
+        "flat",
+        "vxlan",
+        "bridge",
+        "withdrawPods",
+    }
     assert set(releases.SWITCHES) <= {row["name"] for row in found}
 
 

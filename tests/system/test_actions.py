@@ -1,9 +1,10 @@
 """What people do to a cluster, and what happens to its control plane, as API server, rules and clients see it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
-from systemlab import Ask, ask, inject, ping, pods, service_ip, settled
+from systemlab import TOPOLOGIES, Ask, ask, inject, ping, pods, service_ip, settled
 
 from netsim.cluster.objects import ApiObject, Deployment, Node, Pod, PodDisruptionBudget
 from netsim.engine import MS, S
@@ -397,3 +398,34 @@ def test_a_partition_between_pods(cluster: Cluster) -> None:
     assert cluster.books().closes
     cluster.run("20s")
     assert ask(cluster, "pod/client", chosen.status.podIP).outcome == "ok"
+
+
+# ------------------------------------------------------------------ the pod network
+@pytest.mark.parametrize(
+    ("withdraws", "seen"),
+    [
+        pytest.param("sandbox", "reset", id="with the sandbox: the end of the process is heard"),
+        pytest.param("object", "timeout", id="with the object: silence"),
+    ],
+)
+def test_a_forced_deletion_may_cut_the_last_word_off(tmp_path: Path, withdraws: str, seen: str) -> None:
+    text = (TOPOLOGIES / "failover.yaml").read_text(encoding="utf-8")
+    file = tmp_path / "topology.yaml"
+    changed = text.replace("cni: flat}", f"cni: flat, withdrawPods: {withdraws}}}")
+    changed = changed.replace("service-time: 1ms", "service-time: 20s")
+    file.write_text(
+        changed.replace("httpGet: {path: /, port: 80}", "tcpSocket: {port: 80}"), encoding="utf-8"
+    )
+    cluster = Cluster(file, 3)
+    cluster.settle()
+    pod = pods(cluster, **WEB)[0]
+    client = Ask(cluster, "pod/client", pod.status.podIP, timeout_ns=10 * S)
+    done = client.begin()
+    cluster.run("100ms")
+    inject(
+        cluster,
+        {"at": "0s", "action": "pod-delete", "selector": {"pod": pod.metadata.name}, "gracePeriod": "0s"},
+    )
+    cluster.run("15s")
+    assert [exchange.outcome for exchange in done] == [seen]
+    assert cluster.books().closes
