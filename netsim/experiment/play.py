@@ -14,9 +14,10 @@ from netsim.fabric.link import Netem
 from netsim.measure.collect import Recorder, Recording
 from netsim.measure.pcap import pcapng_bytes
 from netsim.workload.containers import ServerRule
-from netsim.workload.faults import FaultInjector, FaultPlan
+from netsim.workload.fault_targets import FaultPlan
+from netsim.workload.faults import FaultInjector
 from netsim.workload.http_server import ServerSpec
-from netsim.workload.kubectl import parse_name
+from netsim.workload.kubectl_names import parse_name
 from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
 from netsim.workload.load_lookups import LookupGenerator
 

@@ -9,7 +9,7 @@ from netsim.experiment.rules_names import Directory
 from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.spec_fault import Fault
 from netsim.experiment.spec_names import did_you_mean
-from netsim.workload.kubectl import ROLLED, SCALED, ObjectName, parse_name
+from netsim.workload.kubectl_names import ROLLED, SCALED, ObjectName, parse_name
 
 _OWNERS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
 

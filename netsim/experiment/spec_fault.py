@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from netsim.experiment.spec_fields import Duration, LinkRate, Percent, PositiveDuration, SpecModel
 from netsim.experiment.spec_select import Selector
-from netsim.workload.kubectl import parse_name
+from netsim.workload.kubectl_names import parse_name
 
 Action = Literal[
     "pod-kill", "pod-delete", "pod-hang", "node-crash", "link-down", "link-netem", "kube-proxy-stop",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from netsim.cluster.objects import Pod
     from netsim.fabric.fabric import Cable, Fabric
     from netsim.wire.packet import Packet
-    from netsim.workload.faults import TargetSelector
+    from netsim.workload.fault_targets import TargetSelector
 
 # As the first group sees it: "from" is what it sends, "to" what it gets.
 _LOST: Final = {"both": (True, True), "from": (True, False), "to": (False, True)}

@@ -24,19 +24,18 @@ apply, delete     `kubectl apply` of a manifest, `kubectl delete` of an object
 ================  ======================================================================================
 """
 
-import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from netsim.cluster.objects import ApiObject, EndpointSlice, Pod
-from netsim.fabric.link import Netem
+from netsim.cluster.errors import ApiError
+from netsim.cluster.objects import EndpointSlice, Pod
+from netsim.cluster.records import Recorder
 from netsim.workload.fault_partition import Partition
 from netsim.workload.fault_reach import OUTAGE, Reach
-from netsim.workload.kubectl import Kubectl, ObjectName
+from netsim.workload.fault_targets import FaultPlan, Targets, is_running, key_of
+from netsim.workload.kubectl import Kubectl
 from netsim.workload.kubectl_drain import Drain
 from netsim.workload.records import FaultInjected
 
@@ -46,56 +45,6 @@ if TYPE_CHECKING:
     from netsim.fabric.fabric import Cable, Fabric
 
 T = TypeVar("T")
-
-
-class TargetSelector(Protocol):
-    """Who may be meant (see `netsim.experiment.spec_select`)."""
-
-    @property
-    def kind(self) -> str:
-        """One of pod, node, link, external, labels."""
-
-    @property
-    def pod(self) -> str:
-        """NAMESPACE/NAME."""
-
-    @property
-    def node(self) -> str:
-        """Pattern of node names."""
-
-    @property
-    def link(self) -> str:
-        """Pattern of cable names."""
-
-    @property
-    def external(self) -> str:
-        """Pattern of names of hosts outside."""
-
-    def selects_pod(self, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
-        """Whether it means a pod with this name and these labels."""
-
-
-@dataclass(frozen=True, slots=True)
-class FaultPlan:
-    """One fault. Times are relative to the experiment's beginning; `value` goes with fixed (a number) and
-    fixed-percent (0 to 100); `direction` is as the selected end sees it (from: what it sends). `object`, `replicas`,
-    `image`, `manifest` and `timeout_ns` are kubectl's, `target` is the other side of a partition."""
-
-    action: str
-    at_ns: int
-    selector: TargetSelector
-    for_ns: int = 0
-    mode: str = "one"
-    value: float = 1
-    netem: Netem | None = None
-    direction: str = "both"
-    grace_ns: int | None = None
-    target: TargetSelector | None = None
-    object: ObjectName | None = None
-    replicas: int = 0
-    image: str = ""
-    manifest: ApiObject | None = None
-    timeout_ns: int = 0
 
 
 class Processes(Protocol):
@@ -124,6 +73,8 @@ class FaultInjector:
         self._fabric = fabric
         self._control = control_plane
         self._processes = processes
+        self._targets = Targets(engine, fabric, control_plane)
+        self._record = Recorder(engine, "kubectl")
         self._numbers: Counter[str] = Counter()
         self._epoch_ns = 0
         self._reach = Reach(engine, control_plane, processes)
@@ -168,54 +119,23 @@ class FaultInjector:
         if plan.action in self._actions:
             self._actions[plan.action](name, plan)
         else:
-            self._reach.when_up(partial(self._commands[plan.action], name, plan))
+            self._reach.when_up(partial(self._command, name, plan))
+
+    def _command(self, name: str, plan: FaultPlan) -> None:
+        """What the API server refuses (the object is gone by now, a field cannot change) ends the command."""
+        try:
+            self._commands[plan.action](name, plan)
+        except ApiError as refusal:
+            self._record.event("CommandFailed", "Fault", "", name, message=str(refusal))
 
     # ------------------------------------------------------------------ choosing
     def pods_of(self, name: str, plan: FaultPlan) -> list[Pod]:
         """Running pods that are meant; a node's selector means its pods."""
-        selector = plan.selector
-        found = [pod for pod in self._control.api.list(Pod) if _running(pod)]
-        if selector.kind == "node":
-            chosen = [pod for pod in found if fnmatchcase(pod.spec.nodeName or "", selector.node)]
-        else:
-            chosen = [
-                pod
-                for pod in found
-                if selector.selects_pod(pod.metadata.namespace, pod.metadata.name, pod.metadata.labels)
-            ]
-        return self._some(
-            name, plan, sorted(chosen, key=lambda pod: (pod.metadata.namespace, pod.metadata.name))
-        )
+        return self._targets.pods(name, plan)
 
     def nodes_of(self, name: str, plan: FaultPlan) -> list[str]:
         """Nodes by name or pattern, or those on which selected pods run."""
-        alive = [node for node, host in self._fabric.nodes.items() if host.alive]
-        if plan.selector.kind == "node":
-            return self._some(name, plan, [node for node in alive if fnmatchcase(node, plan.selector.node)])
-        every = FaultPlan(plan.action, 0, plan.selector, mode="all")
-        pods = self.pods_of(name, every)
-        hosting = dict.fromkeys(pod.spec.nodeName for pod in pods if pod.spec.nodeName in alive)
-        return self._some(name, plan, sorted(node for node in hosting if node))
-
-    def _cables(self, name: str, plan: FaultPlan) -> list["Cable"]:
-        """Cables by name or pattern, or those of selected nodes, outside hosts or pods."""
-        selector, cables = plan.selector, self._fabric.cables
-        if selector.kind == "link":
-            wanted = [
-                n for n in cables if fnmatchcase(n, selector.link) or fnmatchcase(n, f"{selector.link}:eth0")
-            ]
-        elif selector.kind == "node":
-            wanted = [f"{n}:eth0" for n in self._fabric.nodes if fnmatchcase(n, selector.node)]
-        elif selector.kind == "external":
-            wanted = [f"{n}:eth0" for n in self._fabric.outside if fnmatchcase(n, selector.external)]
-        else:
-            pods = self.pods_of(name, FaultPlan(plan.action, 0, selector, mode="all"))
-            wanted = [f"{_key(pod)}:eth0" for pod in pods]
-        return [cables[n] for n in self._some(name, plan, sorted(n for n in wanted if n in cables))]
-
-    def _some(self, name: str, plan: FaultPlan, candidates: Sequence[T]) -> list[T]:
-        rng: random.Random = self._engine.stream(f"fault/{name}")
-        return rng.sample(candidates, _how_many(plan, len(candidates)))
+        return self._targets.nodes(name, plan)
 
     # ------------------------------------------------------------------ doing
     def _pod_kill(self, name: str, plan: FaultPlan) -> None:
@@ -240,13 +160,13 @@ class FaultInjector:
     def _node_crash(self, name: str, plan: FaultPlan) -> None:
         nodes = self.nodes_of(name, plan)
         pods = [pod for pod in self._control.api.list(Pod) if pod.spec.nodeName in nodes]
-        self.tell(name, plan, [pod for pod in pods if _running(pod)], nodes=nodes)
+        self.tell(name, plan, [pod for pod in pods if is_running(pod)], nodes=nodes)
         for node in nodes:
             self._fabric.crash_node(node)
             self._control.crash_node(node)
 
     def _link_down(self, name: str, plan: FaultPlan) -> None:
-        cables = self._cables(name, plan)
+        cables = self._targets.cables(name, plan)
         self.tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
         for cable in cables:
             self._unplug(cable, name)
@@ -265,7 +185,7 @@ class FaultInjector:
         self._reach.unblock(cable.name.removesuffix(":eth0"), name)
 
     def _link_netem(self, name: str, plan: FaultPlan) -> None:
-        cables = self._cables(name, plan)
+        cables = self._targets.cables(name, plan)
         self.tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
         for cable in cables:
             self._fabric.set_netem(cable, plan.netem, plan.direction)
@@ -329,7 +249,7 @@ class FaultInjector:
             now,
             name,
             plan.action,
-            tuple(_key(pod) for pod in pods),
+            tuple(key_of(pod) for pod in pods),
             tuple(nodes),
             tuple(links),
             addresses,
@@ -351,23 +271,4 @@ class FaultInjector:
     def _pods_on(self, cables: Sequence["Cable"]) -> list[Pod]:
         hosts = {cable.name.removesuffix(":eth0") for cable in cables}
         pods: list[Any] = list(self._control.api.list(Pod))
-        return [pod for pod in pods if _key(pod) in hosts or pod.spec.nodeName in hosts]
-
-
-def _running(pod: Pod) -> bool:
-    return pod.status.phase == "Running" and pod.metadata.deletionTimestamp is None
-
-
-def _key(pod: Pod) -> str:
-    return f"{pod.metadata.namespace}/{pod.metadata.name}"
-
-
-def _how_many(plan: FaultPlan, available: int) -> int:
-    """How many targets a mode hits. A percentage is rounded down, as Chaos Mesh does (pkg/selector/generic)."""
-    wanted = {
-        "one": 1,
-        "all": available,
-        "fixed": int(plan.value),
-        "fixed-percent": int(available * plan.value / 100),
-    }[plan.mode]
-    return min(wanted, available)
+        return [pod for pod in pods if key_of(pod) in hosts or pod.spec.nodeName in hosts]

@@ -9,7 +9,6 @@ Sources: staging/src/k8s.io/kubectl/pkg/cmd/{scale,rollout,drain,set} and pkg/po
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from netsim.cluster.controllers.pods import is_active, surplus
@@ -29,42 +28,11 @@ from netsim.engine import S
 
 if TYPE_CHECKING:
     from netsim.cluster.controlplane import ControlPlane
-    from netsim.workload.faults import FaultInjector, FaultPlan
+    from netsim.workload.fault_targets import FaultPlan
+    from netsim.workload.faults import FaultInjector
 
 RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
-# As kubectl's abbreviations: resource or short name -> kind.
-RESOURCES: Final = {
-    "deployment": "Deployment", "deploy": "Deployment", "statefulset": "StatefulSet", "sts": "StatefulSet",
-    "daemonset": "DaemonSet", "ds": "DaemonSet", "replicaset": "ReplicaSet", "rs": "ReplicaSet",
-    "service": "Service", "svc": "Service", "pod": "Pod", "po": "Pod", "node": "Node", "ingress": "Ingress",
-    "configmap": "ConfigMap", "cm": "ConfigMap", "endpointslice": "EndpointSlice", "endpoints": "Endpoints",
-    "poddisruptionbudget": "PodDisruptionBudget", "pdb": "PodDisruptionBudget", "namespace": "Namespace",
-}  # fmt: skip
-SCALED: Final = ("Deployment", "StatefulSet", "ReplicaSet")
-ROLLED: Final = ("Deployment", "StatefulSet", "DaemonSet")
-
 Workload = Deployment | StatefulSet | DaemonSet | ReplicaSet
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectName:
-    """An object as kubectl names it: `deployment/my-nginx`, in a namespace."""
-
-    kind: str
-    name: str
-    namespace: str = "default"
-
-    def __str__(self) -> str:
-        return f"{self.kind.lower()}/{self.name}"
-
-
-def parse_name(text: str, namespace: str = "default") -> ObjectName:
-    """`deployment/my-nginx` (or `deploy/my-nginx`). Raises ValueError with what to write instead."""
-    resource, slash, name = text.partition("/")
-    kind = RESOURCES.get(resource.lower()) or RESOURCES.get(resource.lower().removesuffix("s"))
-    if not slash or not name or "/" in name or kind is None:
-        raise ValueError(f'"{text}" names no object: write for example deployment/my-nginx')
-    return ObjectName(kind, name, namespace)
 
 
 class Kubectl:

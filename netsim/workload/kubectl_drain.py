@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from netsim.cluster.client import ApiClient
-from netsim.cluster.errors import NotFoundError, TooManyRequestsError
+from netsim.cluster.errors import ApiError, NotFoundError, TooManyRequestsError
 from netsim.cluster.eviction import evict
 from netsim.cluster.objects import Pod
 from netsim.cluster.records import Recorder
@@ -24,7 +24,8 @@ from netsim.engine import S
 if TYPE_CHECKING:
     from netsim.cluster.controlplane import ControlPlane
     from netsim.engine import Engine
-    from netsim.workload.faults import FaultInjector, FaultPlan
+    from netsim.workload.fault_targets import FaultPlan
+    from netsim.workload.faults import FaultInjector
     from netsim.workload.kubectl import Kubectl
 
 _RETRY_NS: Final = 5 * S
@@ -71,7 +72,8 @@ class Drain:
             ]
             yield from leaving
             left = [pod for pod in self._leaving(node) if pod.metadata.deletionTimestamp is None]
-            reason = "DrainTimedOut" if left else "NodeDrained"
+            why = "DrainTimedOut" if self._is_over(deadline_ns) else "DrainFailed"
+            reason = why if left else "NodeDrained"
             self._record.event(reason, "Node", "", node, node, left=",".join(p.metadata.name for p in left))
             if left:
                 return
@@ -85,6 +87,9 @@ class Drain:
                 yield self._engine.timeout(_RETRY_NS)
                 continue
             except NotFoundError:
+                return
+            except ApiError as error:
+                self._record.about(pod, "EvictionFailed", pod.spec.nodeName, message=str(error))
                 return
             self._record.about(pod, "PodEvicted", pod.spec.nodeName, cause="drain")
             break

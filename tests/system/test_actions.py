@@ -147,6 +147,29 @@ def test_apply_and_delete(cluster: Cluster) -> None:
     assert pods(cluster, **WEB) == []
 
 
+def test_a_command_that_comes_too_late_fails_and_nothing_else(cluster: Cluster) -> None:
+    recorder = inject(
+        cluster,
+        {"at": "0s", "action": "delete", "object": NAME},
+        {"at": "1s", "action": "scale", "object": NAME, "replicas": 5},
+        {"at": "2s", "action": "delete", "object": NAME},
+    )
+    cluster.run("10s")
+    failed = [event.detail["message"] for event in recorder.events if event.reason == "CommandFailed"]
+    assert failed == [f"there is no {NAME} in default now"] * 2
+    assert pods(cluster, **WEB) == []
+
+
+def test_two_budgets_for_one_pod_fail_an_eviction(cluster: Cluster) -> None:
+    other = {**_budget(minAvailable=1), "metadata": {"name": "second"}}
+    _apply(cluster, _budget(maxUnavailable=1), other)
+    cluster.run("1s")
+    recorder = inject(cluster, {"at": "0s", "action": "drain", "selector": {"node": "worker-1"}})
+    cluster.run("5s")
+    told = [event.reason for event in recorder.events if event.component == "kubectl"]
+    assert told == ["EvictionFailed", "DrainFailed"]
+
+
 # ------------------------------------------------------------------ nodes
 def test_cordon_lets_pods_stay_and_no_new_ones_come(cluster: Cluster) -> None:
     inject(
