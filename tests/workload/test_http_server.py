@@ -424,6 +424,19 @@ def test_a_server_that_does_not_drain() -> None:
     assert [e.outcome for e in lab.over] == ["reset"]
 
 
+def test_a_server_that_ignores_sigterm_serves_until_sigkill() -> None:
+    lab = HttpLab()
+    server = lab.serve(service_ns=100 * MS, shutdown="ignore")
+    server.terminate(lab.now)
+    lab.run(1 * S)
+    lab.get(timeout_ns=5 * S)
+    lab.run(1 * S)
+    assert [e.outcome for e in lab.over] == ["ok"]
+    assert not lab.exits
+    server.kill(lab.now)
+    assert lab.exits == [(137, lab.now)]
+
+
 def test_sigkill_ends_at_once_and_only_once() -> None:
     lab = HttpLab()
     server = lab.serve(service_ns=1 * S)
