@@ -75,6 +75,7 @@ class Cluster:
         timing = Timing.for_version(self.spec.kubernetesVersion, self.spec.timing_flags())
         dns = DnsApps(self.spec.networking.dnsDomain, self.spec.networking.podSubnet)
         self.containers = Containers(self.engine, self.fabric, dns.app_for)
+        self.containers.withdraws_early = self.spec.networking.withdrawPods == "object"
         outside = Outside(
             self.containers,
             HostProber(self.fabric),

@@ -7,6 +7,7 @@ folder holds
     requests.parquet    one row per request        failover.parquet         one row per outage
     events.parquet      one row per event          failover_nodes.parquet   one row per outage and client node
     proxied.parquet     one row per endpoint that an ingress controller asked, if there was one
+    causes.parquet      why requests failed, one row per cause, if any did
     figures/            the figures, as PNG
     packets/            pcapng files of the first replication, where the experiment says `capture:`
 """
@@ -154,6 +155,16 @@ class Results:
         """What the faults did to a Service. KeyError for a Service that got no request."""
         return self.analysis.failover(service)
 
+    @property
+    def causes(self) -> pd.DataFrame:
+        """Why requests failed: error, what the endpoint was doing, what the rules had to do with it, how many."""
+        return self.analysis.causes
+
+    @property
+    def failed_requests(self) -> pd.DataFrame:
+        """One row per failed request with its cause."""
+        return self.analysis.failed_requests
+
     def journey(self, request: int, replication: int = 0) -> "Explained":
         """Follow one request of `requests` packet by packet: its replication is played again up to it. LookupError for
         a request that there is not, or when the results come from a folder, which holds no topology."""
@@ -170,7 +181,7 @@ class Results:
     # ------------------------------------------------------------------ showing
     def text(self) -> str:
         """The report for a terminal: at most 100 columns, ending with a newline."""
-        from netsim.measure.text import report
+        from netsim.measure.text import harm_sections, report
 
         splits = [self.load_split(service) for service in self.services]
         failovers = [self.failover(service) for service in self.analysis.asked]
@@ -183,7 +194,7 @@ class Results:
             self.packets,
             self.checks,
             self.info.warnings,
-            self.events,
+            harm_sections(requests, self.events, self.causes),
         )
 
     def __repr__(self) -> str:
@@ -222,6 +233,8 @@ class Results:
             "failover": outages,
             "failover_nodes": nodes,
         }
+        if not self.causes.empty:
+            tables["causes"] = self.causes
         if not self.proxied.empty:
             tables["proxied"] = self.proxied
         for name, table in tables.items():
