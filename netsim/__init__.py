@@ -15,13 +15,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from netsim.experiment.api import load as load
     from netsim.experiment.cluster import Cluster as Cluster
+    from netsim.experiment.compare import compare as compare
     from netsim.experiment.results import Results as Results
 
-__all__ = ["Cluster", "Results", "__version__", "load"]
+__all__ = ["Cluster", "Results", "__version__", "compare", "load"]
 
 _HOMES = {
     "Cluster": "netsim.experiment.cluster",
     "Results": "netsim.experiment.results",
+    "compare": "netsim.experiment.compare",
     "load": "netsim.experiment.api",
 }
 

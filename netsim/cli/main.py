@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.compare import compare
 from netsim.cli.exec import exec_
 from netsim.cli.explain import explain
 from netsim.cli.get import get
@@ -35,6 +36,7 @@ app = typer.Typer(
 
 app.command()(run)
 app.command()(validate)
+app.command()(compare)
 app.command()(explain)
 app.command()(get)
 app.command("exec")(exec_)

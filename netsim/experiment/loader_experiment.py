@@ -26,6 +26,7 @@ from netsim.experiment.spec_experiment import Check, ExperimentDocument, Experim
 from netsim.experiment.spec_fields import read_duration
 from netsim.experiment.spec_messages import Source
 from netsim.experiment.spec_salvage import salvage
+from netsim.experiment.spec_until import Until
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,8 @@ def _parts(spec: ExperimentSpec) -> Parts:
         [Item(index, server) for index, server in enumerate(spec.servers)],
         [Item(index, fault) for index, fault in enumerate(spec.faults)],
         [Item(index, check) for index, check in enumerate(spec.checks)],
+        spec.until,
+        "replications" in spec.model_fields_set,
     )
 
 
@@ -100,4 +103,7 @@ def _salvaged(raw: Mapping[str, Any]) -> Parts:
         items("servers", Server),
         items("faults", Fault),
         items("checks", Check),
+        salvage(raw["until"], Until)[0] if raw.get("until") else None,
+        "replications" in raw,
+        sound_faults=not raw.get("faults"),
     )

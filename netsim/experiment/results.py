@@ -15,6 +15,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,7 @@ from netsim.measure.frames import EVENT_TYPES, REQUEST_TYPES, events_frame, requ
 from netsim.measure.proxied import proxied_frame
 
 if TYPE_CHECKING:
+    from netsim.measure.precision import Precision
     from netsim.measure.split import LoadSplit
     from netsim.measure.summary import Failover
     from netsim.measure.text import Header
@@ -132,6 +134,23 @@ class Results:
         """Whether all checks hold (also when there are none)."""
         return all(check.passed for check in self.checks)
 
+    @cached_property
+    def observations(self) -> pd.DataFrame:
+        """One row per replication and Service, units in the names (see `measure.observations`)."""
+        from netsim.measure.observations import observations
+
+        return observations(self.analysis)
+
+    @cached_property
+    def precision(self) -> "Precision | None":
+        """What the stop rule (`until`) came to: after how many replications, and whether it was reached."""
+        if not self.info.spec.get("until"):
+            return None
+        from netsim.experiment.spec_until import Until
+        from netsim.measure.precision import precision
+
+        return precision(self.observations, Until.model_validate(self.info.spec["until"]).rule())
+
     @property
     def services(self) -> tuple[str, ...]:
         """The Services that requests were made to, by clients or by ingress controllers."""
@@ -160,8 +179,9 @@ class Results:
         failovers = [self.failover(service) for service in self.analysis.asked]
         requests = self.analysis.requests
         return report(
-            self.header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings
-        )
+            self.header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings,
+            self.precision.line() if self.precision else "",
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return self.text()

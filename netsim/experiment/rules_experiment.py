@@ -13,6 +13,7 @@ from netsim.experiment.rules_names import Directory, is_address
 from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Path, Place, Template
 from netsim.experiment.rules_select import check_selected, check_words
+from netsim.experiment.rules_until import check_until
 from netsim.experiment.spec_experiment import Check, Load
 from netsim.experiment.spec_names import did_you_mean
 
@@ -21,6 +22,7 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
     """Record what is wrong. Without a directory (the topology has errors itself) only times and shapes are checked."""
     if parts.ends_by(parts.warmup_ns):
         place.error(("warmup",), f"the warm-up is not shorter than the experiment ({parts.length()})")
+    check_until(parts, directory, place)
     _check_unique([(item.index, item.value.name) for item in parts.load], "load", place)
     _check_unique([(item.index, item.value.name) for item in parts.checks], "checks", place)
     for load in parts.load:

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from netsim.engine import format_duration
 from netsim.experiment.spec_experiment import Check, Fault, Load, Server
+from netsim.experiment.spec_until import Until
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ class Parts:
     servers: list[Item[Server]]
     faults: list[Item[Fault]]
     checks: list[Item[Check]]
+    until: Until | None = None
+    replications_given: bool = False
+    sound_faults: bool = True  # all of them could be read
 
     def ends_by(self, at_ns: int | None) -> bool:
         """Is the experiment over at this moment (False when either time is unknown)?"""

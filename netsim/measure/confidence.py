@@ -3,12 +3,14 @@
 The mean gets a studentised bootstrap (Efron and Tibshirani 1993, ch. 12.5; Hall 1988: second-order accurate, also for
 skewed durations) or Student's t, whichever reaches further on either side: the one is short where tails are heavy, the
 other where values are skewed. It falls back on the percentile bootstrap where resamples often do not vary, and on
-Student's t alone below five values. With tails as heavy as a log-normal's of sigma 1, the mean of 20 values is held 92 %
-of the time; no interval without further assumptions does much better, and the median's does. A percentile gets the distribution-free interval between order statistics (Conover 1999, ch. 3.2),
-interpolated so that it covers as often as it says and not more (Hettmansperger and Sheather 1986 for the median, Nyblom
-1992 for any quantile). It owns up when there are too few runs: the 95th percentile needs 72 of them, while a bootstrap
-would show a narrow interval that means nothing. Randomness is named, so the same data give the same interval in every
-process. `tests/measure/test_coverage.py` counts how often these intervals hold the truth.
+Student's t alone below five values. With tails like a log-normal's of sigma 1 the mean of 20 values is held 92 % of the
+time; no interval without further assumptions does much better, and the median's does.
+
+A percentile gets the distribution-free interval between order statistics (Conover 1999, ch. 3.2), interpolated so that
+it covers as often as it says and not more (Hettmansperger and Sheather 1986 for the median, Nyblom 1992 for any
+quantile). It owns up when there are too few runs: the 95th percentile needs 72 of them, while a bootstrap would show a
+narrow interval that means nothing. Randomness is named, so the same data give the same interval in every process.
+`tests/measure/test_coverage.py` counts how often all of these hold the truth.
 """
 
 from collections.abc import Sequence

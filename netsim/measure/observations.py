@@ -3,8 +3,8 @@
 Called by the stop rule, `compare` and sweeps. A row has everything in its columns, with units in their names, so that
 tables of many runs can be put under each other, grouped and plotted as they are. With several faults in a replication
 `outage_ns` and its stages are their sums (the stages still add up to the outage); `recovered` says whether all of them
-were over. Percentiles are those of the replication's own requests. Requests to no Service (look-ups, outside hosts) make
-a row whose service is empty.
+were over. Percentiles are those of the replication's own requests. Requests to no Service (look-ups, outside hosts) are
+a row without the name of one.
 """
 
 from collections.abc import Iterable, Mapping

@@ -65,9 +65,14 @@ def report(
     books: PacketBooks | None,
     checks: Sequence[CheckLine] = (),
     warnings: Sequence[str] = (),
+    precision: str = "",
 ) -> str:
-    """The whole report, ending with a newline."""
-    sections = [header_lines(header), request_lines(requests), lookup_lines(requests)]
+    """The whole report, ending with a newline. `precision` says what the stop rule came to, if there was one."""
+    sections = [
+        [*header_lines(header), *wrapped([precision] if precision else [], "")],
+        request_lines(requests),
+        lookup_lines(requests),
+    ]
     sections += [split_lines(split) for split in splits]
     sections += [failover_lines(failover, fault) for failover in failovers for fault in failover.faults]
     sections += [drop_lines(books), check_lines(checks), wrapped(warnings, "note: ")]
