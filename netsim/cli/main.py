@@ -22,6 +22,7 @@ from netsim.cli.explain import explain
 from netsim.cli.get import get
 from netsim.cli.run import run
 from netsim.cli.schema import schema
+from netsim.cli.sweep import sweep
 from netsim.cli.validate import validate
 
 OK, CHECKS_FAILED, INVALID, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
@@ -37,6 +38,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(validate)
 app.command()(compare)
+app.command()(sweep)
 app.command()(explain)
 app.command()(get)
 app.command("exec")(exec_)

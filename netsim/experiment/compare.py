@@ -1,8 +1,8 @@
 """`netsim.compare(a, b)`: two experiments side by side, with the difference, its interval and a sentence per metric.
 
 Called by users and by `netsim compare`. Each of the two is a result folder, an experiment file (which is run;
-`FILE#NAME` is one of its variants), or `Results`. Experiments that are run get the same seed and number of replications, so that
-their replications pair: the same requests at the same times, the same victims.
+`FILE#NAME` is one of its variants), or `Results`. Experiments that are run get the same seed and number of
+replications, so that their replications pair: the same requests at the same times, the same victims.
 """
 
 from collections.abc import Callable, Sequence

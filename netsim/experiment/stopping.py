@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from netsim.experiment.loader import ExperimentBundle
-    from netsim.experiment.spec_experiment import Check
     from netsim.experiment.spec_until import Until
     from netsim.measure.collect import Recording
 
@@ -49,9 +48,14 @@ class _Study:
 
 def observed(bundle: "ExperimentBundle", recordings: "Sequence[Recording]") -> "pd.DataFrame":
     """What statistics over replications are made of (see `measure.observations`)."""
+    from netsim.experiment.analysis import Analysis
+    from netsim.measure.frames import events_frame, requests_frame
     from netsim.measure.observations import observations
 
-    return observations(_results(bundle, 0, recordings, ()).analysis)
+    requests = requests_frame(recordings)
+    return observations(
+        Analysis(requests[requests["t_ns"] >= bundle.spec.warmup_ns], events_frame(recordings))
+    )
 
 
 def run_bundles(
@@ -76,9 +80,7 @@ def run_bundles(
         for study, part in zip(studies, batch, strict=True):
             study.take([next(recordings) for _ in part])
         before = total
-    return [
-        _results(study.bundle, study.seed, study.recordings, study.bundle.spec.checks) for study in studies
-    ]
+    return [_results(study.bundle, study.seed, study.recordings) for study in studies]
 
 
 def _study(bundle: "ExperimentBundle", seed: int | None, replications: int | None) -> _Study:
@@ -89,9 +91,7 @@ def _study(bundle: "ExperimentBundle", seed: int | None, replications: int | Non
     return _Study(bundle, chosen, spec.until.min, spec.until)
 
 
-def _results(
-    bundle: "ExperimentBundle", seed: int, recordings: "Sequence[Recording]", checks: "Sequence[Check]"
-) -> Results:
+def _results(bundle: "ExperimentBundle", seed: int, recordings: "Sequence[Recording]") -> Results:
     from netsim.experiment.checks import compile_check
 
     spec = bundle.spec
@@ -103,7 +103,8 @@ def _results(
         duration_ns=spec.duration_ns,
         warmup_ns=spec.warmup_ns,
         checks=[
-            compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in checks
+            compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during)
+            for c in spec.checks
         ],
         warnings=bundle.notes,
     )

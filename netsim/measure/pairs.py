@@ -112,7 +112,9 @@ def differences(
     return [
         found
         for service in services_of([a, b])
-        for found in _of_service(service, *(t[t["service"] == service] for t in (a, b)), paired, metrics)
+        for found in _of_service(
+            service, a[a["service"] == service], b[b["service"] == service], paired, metrics
+        )
     ]
 
 
