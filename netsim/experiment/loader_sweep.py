@@ -27,7 +27,7 @@ from netsim.experiment.loader_files import (
     validate,
     without_extensions,
 )
-from netsim.experiment.loader_variants import plain_path, related
+from netsim.experiment.loader_variants import anonymous, plain_path, related
 from netsim.experiment.rules_place import Path as SpecPath
 from netsim.experiment.rules_place import Place
 from netsim.experiment.rules_sweep import check_sweep
@@ -194,7 +194,8 @@ def _relocate(errors: SpecErrors, spec: SweepSpec, point: Point, place: Place) -
     known = {(error.line, error.column, error.message) for error in place.problems.errors}
     for error in errors.errors:
         where, path = _setting(error.path, spec, point)
-        about = "" if path and plain_path(path) == plain_path(error.path) else f"{error.path}: "
+        same = path and anonymous(plain_path(path)) == anonymous(plain_path(error.path))
+        about = "" if same else f"{error.path}: "
         # A clash of several values: say which.
         cell = ", ".join(f"{name} {value}" for name, value in point.values.items()) if about else ""
         message = f"{about}{error.message}" + (f" (with {cell})" if cell else "")
@@ -214,10 +215,13 @@ def _setting(about: str, spec: SweepSpec, point: Point) -> tuple[SpecPath, str]:
     for name, place in point.places.items():
         places |= dict.fromkeys(spec.parameters.get(name, (name,)), place)
     subject = plain_path(about)
-    found = [path for path in places if related(plain_path(path), subject)] or [
-        path for path in places if _common(plain_path(path), subject)
-    ]
-    best = max(found, key=lambda path: (_common(plain_path(path), subject), len(path)), default="")
+    plain = {path: plain_path(path) for path in places}
+    found = (
+        [path for path in places if related(plain[path], subject)]
+        or [path for path in places if related(anonymous(plain[path]), anonymous(subject))]
+        or [path for path in places if _common(plain[path], subject)]
+    )
+    best = max(found, key=lambda path: (_common(plain[path], subject), len(path)), default="")
     return places.get(best, ()), best
 
 

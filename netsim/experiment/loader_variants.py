@@ -140,7 +140,7 @@ def relocate(errors: list[SpecError], variant: Variant, index: int, place: Place
         where: Path = ("variants", index, "set", key) if key else ("variants", index)
         about = (
             ""
-            if key and _anonymous(plain_path(key)) == _anonymous(plain_path(error.path))
+            if key and anonymous(plain_path(key)) == anonymous(plain_path(error.path))
             else f"{error.path}: "
         )
         problems[where, f"{about}{error.message}"] = None
@@ -153,7 +153,7 @@ def _setting(error: SpecError, variant: Variant) -> str:
     that, one that differs in the names of list entries only."""
     about = plain_path(error.path)
     found = [key for key in variant.set if related(plain_path(key), about)] or [
-        key for key in variant.set if related(_anonymous(plain_path(key)), _anonymous(about))
+        key for key in variant.set if related(anonymous(plain_path(key)), anonymous(about))
     ]
     return max(found, key=len, default=next(iter(variant.set)) if len(variant.set) == 1 else "")
 
@@ -164,7 +164,7 @@ def related(one: str, other: str) -> bool:
     )
 
 
-def _anonymous(path: str) -> str:
+def anonymous(path: str) -> str:
     return re.sub(r"\[[^]]*\]", "[]", path)
 
 

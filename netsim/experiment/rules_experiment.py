@@ -14,7 +14,7 @@ from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Path, Place, Template
 from netsim.experiment.rules_select import check_selected, check_words
 from netsim.experiment.rules_until import check_until
-from netsim.experiment.spec_experiment import Check, Load
+from netsim.experiment.spec_experiment import Check, Fault, Load
 from netsim.experiment.spec_names import did_you_mean
 
 
@@ -34,12 +34,21 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
             check_selected(selector, directory, place, path)
     for fault in parts.faults:
         check_fault(fault, parts, directory, place, ("faults", fault.index))
+        _note_early(fault, parts, place)
     for check in parts.checks:
         _check_during(check.value, parts, place, ("checks", check.index, "during"))
         if directory:
             _check_expression(check.value, directory, place, ("checks", check.index, "expr"))
     if "load" not in place.source.node.parts:
         place.problems.note("the experiment has no load: nothing will be asked and nothing measured")
+
+
+def _note_early(fault: Item[Fault], parts: Parts, place: Place) -> None:
+    if parts.warmup_ns and fault.value.at_ns < parts.warmup_ns:
+        place.problems.note(
+            f"faults[{fault.index}] comes in the warm-up: requests that began before its end do not count, so its "
+            "outage looks shorter than it is"
+        )
 
 
 def _check_unique(names: Sequence[tuple[int, str]], what: str, place: Place) -> None:

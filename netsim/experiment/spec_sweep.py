@@ -5,15 +5,23 @@ given together is crossed: every point of the grid with every row of the list an
 the same seed, so that they differ by their settings and not by chance.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from netsim.experiment.spec_cluster import Metadata
 from netsim.experiment.spec_fields import SpecModel
 from netsim.experiment.spec_until import MetricName
 
-ShortName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+def _short_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", value, re.ASCII):
+        raise ValueError(f'"{value}" is no name of a column: use letters, digits and underscores')
+    return value
+
+
+ShortName = Annotated[str, AfterValidator(_short_name)]
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 
 
