@@ -31,7 +31,7 @@ from netsim.experiment.loader_variants import (
     changed,
     relocate,
     sound_variants,
-    without_variants,
+    without,
 )
 from netsim.experiment.rules_cluster import check_cluster
 from netsim.experiment.rules_dns import check_dns_config
@@ -319,7 +319,9 @@ def with_settings(file: File, settings: Mapping[str, Any], memo: Memo | None = N
     """The experiment of a file with fields set, by itself (without variants). Raises SpecErrors, in which the places
     are those of the files without the settings."""
     problems, changes = Problems(), Changes.of(settings)
-    own = changed(without_variants(file), changes.experiment, _refused(file, problems))
+    # Who sets a stop rule means it instead of the number in the file.
+    replaced = ("variants", "replications") if "until" in settings else ("variants",)
+    own = changed(without(file, replaced), changes.experiment, _refused(file, problems))
     experiment = experiment_of(own, problems)
     problems.raise_if_any()
     if experiment is None:

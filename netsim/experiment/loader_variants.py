@@ -8,7 +8,7 @@ say, before anything is checked; whatever is wrong then is reported where the va
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,10 +107,11 @@ def changed(file: File, settings: Mapping[str, Any], failed: Callable[[str, str]
     return File(file.path, file.name, [document, *file.documents[1:]], file.whole)
 
 
-def without_variants(file: File) -> File:
-    """The experiment file as if it had no variants, so that one of them can be checked by itself."""
+def without(file: File, fields: Collection[str]) -> File:
+    """The experiment file as if it had no variants, so that one of them can be checked by itself; or without other
+    fields of its spec."""
     first = file.documents[0]
-    spec = {key: value for key, value in first.data["spec"].items() if key != "variants"}
+    spec = {key: value for key, value in first.data["spec"].items() if key not in fields}
     document = Document({**first.data, "spec": spec}, first.node, first.flaws)
     return File(file.path, file.name, [document], file.whole)
 

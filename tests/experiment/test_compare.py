@@ -19,7 +19,9 @@ def slow(small: Path) -> Path:
     """The experiment with another probe: the dead pod comes back later."""
     text = (small / "kill.yaml").read_text(encoding="utf-8")
     path = small / "slow.yaml"
-    path.write_text(text.replace("mean: 2ms", "mean: 6ms").replace("name: kill", "name: slow"), encoding="utf-8")
+    path.write_text(
+        text.replace("mean: 2ms", "mean: 6ms").replace("name: kill", "name: slow"), encoding="utf-8"
+    )
     return path
 
 
@@ -31,7 +33,7 @@ def compared(small: Path, slow: Path) -> PairComparison:
 def test_experiments_run_with_the_same_seeds(compared: PairComparison) -> None:
     assert compared.paired
     a, b = compared.a.requests, compared.b.requests
-    assert list(a["t_ns"][:50]) == list(b["t_ns"][:50])
+    assert sorted(a["t_ns"]) == sorted(b["t_ns"])
     table = compared.table.set_index("metric")
     assert table["shown"]["latency.p50"]
     assert 2e6 < table["difference"]["latency.p50"] < 5e6
@@ -72,7 +74,9 @@ def test_with_itself(compared: PairComparison) -> None:
 
 
 def test_other_seeds_do_not_pair(small: Path, compared: PairComparison) -> None:
-    other = netsim.compare(compared.a, netsim.load(small / "slow.yaml").run(seed=5, replications=6, **QUIET), **QUIET)
+    other = netsim.compare(
+        compared.a, netsim.load(small / "slow.yaml").run(seed=5, replications=6, **QUIET), **QUIET
+    )
     assert not other.paired
     assert "the seeds differ" in other.text()
     assert set(other.table["replications_b"]) == {6}

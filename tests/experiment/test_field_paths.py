@@ -73,7 +73,7 @@ items:
     [
         ("manifests[Deployment/web].spec.replicas", (0, ["spec", "replicas"])),
         ("manifests[Deployment/default/web].spec.replicas", (0, ["spec", "replicas"])),
-        ("manifests[Deployment/web].metadata.labels[example.com/tier]", (0, ["metadata", "labels", "example.com/tier"])),
+        ("manifests[Deployment/web].metadata.labels[x.com/y]", (0, ["metadata", "labels", "x.com/y"])),
         ("manifests[Service/shop/web].spec.ports[0].port", (1, ["items", 1, "spec", "ports", 0, "port"])),
     ],
 )  # fmt: skip
@@ -106,4 +106,6 @@ def test_objects_that_there_are_not(path: str, why: str) -> None:
 
 def test_a_key_with_dots_stands_in_brackets() -> None:
     path = list(field_path("labels[app.kubernetes.io/name]"))
-    assert with_field({"labels": {"a": "b"}}, path, "web") == {"labels": {"a": "b", "app.kubernetes.io/name": "web"}}
+    assert with_field({"labels": {"a": "b"}}, path, "web") == {
+        "labels": {"a": "b", "app.kubernetes.io/name": "web"}
+    }

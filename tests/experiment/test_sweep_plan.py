@@ -36,7 +36,13 @@ def test_everything_is_crossed_and_the_last_changes_fastest() -> None:
 
 def test_parameters_and_their_fields() -> None:
     found = {parameter.name: parameter.paths for parameter in parameters(WHOLE)}
-    assert found == {"rate": ("load[0].rate",), "both": ("duration", "warmup"), "a": ("a",), "b": ("b",), "c": ("c",)}
+    assert found == {
+        "rate": ("load[0].rate",),
+        "both": ("duration", "warmup"),
+        "a": ("a",),
+        "b": ("b",),
+        "c": ("c",),
+    }
 
 
 @pytest.mark.parametrize(
@@ -83,7 +89,9 @@ def test_more_draws_leave_the_earlier_ones(count: int, more: int, name: str) -> 
 
 def test_another_parameter_changes_no_draw() -> None:
     one = spec(random={"count": 4, "parameters": {"a": {"uniform": [0.0, 1.0]}}})
-    two = spec(random={"count": 4, "parameters": {"b": {"uniform": [0.0, 1.0]}, "a": {"uniform": [0.0, 1.0]}}})
+    two = spec(
+        random={"count": 4, "parameters": {"b": {"uniform": [0.0, 1.0]}, "a": {"uniform": [0.0, 1.0]}}}
+    )
     assert [p.values["a"] for p in points(one, 1)] == [p.values["a"] for p in points(two, 1)]
     assert [p.values["a"] for p in points(one, 2)] != [p.values["a"] for p in points(one, 1)]
     assert [p.values["b"] for p in points(two, 1)] != [p.values["a"] for p in points(two, 1)]

@@ -87,7 +87,9 @@ def test_each_variant_stops_by_itself(file: Path) -> None:
 def test_a_fault_in_the_warm_up_is_remarked(small: Path) -> None:
     text = (small / "kill.yaml").read_text(encoding="utf-8")
     (small / "early.yaml").write_text(text.replace("duration:", "warmup: 4s\n  duration:"), encoding="utf-8")
-    assert any("faults[0] comes in the warm-up" in note for note in load_experiment(small / "early.yaml").notes)
+    assert any(
+        "faults[0] comes in the warm-up" in note for note in load_experiment(small / "early.yaml").notes
+    )
     (small / "late.yaml").write_text(text.replace("duration:", "warmup: 8s\n  duration:"), encoding="utf-8")
     with pytest.raises(SpecErrors, match="the warm-up is not shorter than the experiment"):
         load_experiment(small / "late.yaml")

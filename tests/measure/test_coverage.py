@@ -1,7 +1,7 @@
 """A thousand synthetic studies each: how often do the 95 % intervals that netsim prints hold the truth?
 
 Between 93 % and 97 % of the time, the issue says; values that come in steps may be held more often by a quantile's
-interval, which then has nothing between two steps to end at, never less. The laws are skewed, heavy-tailed and discrete.
+interval, which then has nothing between two steps to end at, never less. The laws are skewed, heavy-tailed, discrete.
 """
 
 import math

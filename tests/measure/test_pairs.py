@@ -19,7 +19,14 @@ def table(outages: list[float], service: str = "default/web", first: int = 0, **
         ("requests", "failed", "retried", "faults"), 1
     )
     rows = [
-        {**nothing, "replication": first + i, "service": service, "recovered": True, "outage_ns": outage * S, **more}
+        {
+            **nothing,
+            "replication": first + i,
+            "service": service,
+            "recovered": True,
+            "outage_ns": outage * S,
+            **more,
+        }
         for i, outage in enumerate(outages)
     ]
     return typed(rows, OBSERVATION_TYPES)
@@ -82,7 +89,11 @@ def test_only_pairs_count() -> None:
 def test_what_only_one_has_is_left_out() -> None:
     a, b = table([1, 2]), table([1, 2], service="default/other")
     assert differences(a, b, True, USUAL) == []
-    assert [d.metric.name for d in differences(a, a, True, USUAL)] == ["outage.mean", "outage.p50", "outage.p95"]
+    assert [d.metric.name for d in differences(a, a, True, USUAL)] == [
+        "outage.mean",
+        "outage.p50",
+        "outage.p95",
+    ]
 
 
 def test_table_text_and_html() -> None:

@@ -82,7 +82,9 @@ def test_an_absolute_half_width() -> None:
 
 
 def test_the_line_says_how_many_and_whether() -> None:
-    assert "after 10 replications; a half width of 5% was reached" in precision(table([1e9] * 10), rule()).line()
+    assert (
+        "after 10 replications; a half width of 5% was reached" in precision(table([1e9] * 10), rule()).line()
+    )
     few = precision(table([1e9, 2e9] * 5), rule("outage.p95", most=20)).line()
     assert "too few for an interval: a half width of 5% was not reached" in few
     assert "not reached (at most 1000 replications)" in precision(table(exponential(20)), rule()).line()
