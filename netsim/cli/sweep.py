@@ -30,6 +30,7 @@ def sweep(
     scheduler: Annotated[str, typer.Option(help="Of the Dask cluster, such as tcp://10.0.0.1:8786.")] = "",
     xarray: Annotated[bool, typer.Option("--xarray", help="Also write cells.nc (netCDF).")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run cells again that are there.")] = False,
+    figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no remarks.")] = False,
 ) -> int:
     """Run an experiment over many settings; goes on where it was interrupted."""
@@ -46,7 +47,7 @@ def sweep(
         if xarray:
             _need_xarray()
         with cells_bar(loaded.name, quiet) as progress:
-            results = loaded.run(folder, jobs, executor.value, scheduler, fresh, progress)
+            results = loaded.run(folder, jobs, executor.value, scheduler, fresh, figures, progress)
         if xarray:
             from netsim.experiment.sweep_array import write_netcdf
             from netsim.experiment.sweep_store import ARRAY

@@ -90,6 +90,7 @@ class Sweep:
         executor: str = "local",
         scheduler: str = "",
         fresh: bool = False,
+        figures: bool = True,
         progress: Progress | None = None,
     ) -> "SweepResults":
         """Run the cells that are not in the folder `out` (default `results/NAME`) and write the tables there.
@@ -102,7 +103,7 @@ class Sweep:
             from netsim.experiment.progress import cells_bar
 
             with cells_bar(self.name) as bar:
-                return self.run(out, jobs, executor, scheduler, fresh, bar)
+                return self.run(out, jobs, executor, scheduler, fresh, figures, bar)
         folder = Path(out) if out else Path("results") / self.name
         store = Store(folder)
         try:
@@ -119,7 +120,7 @@ class Sweep:
                 for work in works
             ]
             results = SweepResults.of(self.bundle, rows, failed)
-            results.write(store)
+            results.write(store, figures)
         finally:
             store.close()
         return results
