@@ -20,7 +20,7 @@ class Where(StrEnum):
     DASK = "dask"
 
 
-def sweep(
+def sweep(  # noqa: PLR0913, PLR0917 - one argument per option
     file: Annotated[Path, typer.Argument(help="Sweep file.", show_default=False)],
     out: Annotated[
         Path | None, typer.Option(help="Where the results go.", show_default="results/NAME")

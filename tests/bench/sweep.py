@@ -1,4 +1,4 @@
-"""How well a sweep uses two cores: wall time with one process over twice that with two. Called by bench.py; prints JSON.
+"""How well a sweep uses two cores: wall time with one process over twice that with two. Called by bench.py.
 
 The sweep has 48 cells of about 0.2 s each. Both runs load the file, boot every cluster, and write every cell and the
 table; the import of Python's modules and drawing are not in the figure. The runs take turns, so that a busy machine
