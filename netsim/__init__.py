@@ -15,14 +15,20 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from netsim.experiment.api import load as load
     from netsim.experiment.cluster import Cluster as Cluster
+    from netsim.experiment.compare import compare as compare
     from netsim.experiment.results import Results as Results
+    from netsim.experiment.sweep import sweep as sweep
+    from netsim.experiment.sweep_results import SweepResults as SweepResults
 
-__all__ = ["Cluster", "Results", "__version__", "load"]
+__all__ = ["Cluster", "Results", "SweepResults", "__version__", "compare", "load", "sweep"]
 
 _HOMES = {
     "Cluster": "netsim.experiment.cluster",
     "Results": "netsim.experiment.results",
+    "compare": "netsim.experiment.compare",
+    "SweepResults": "netsim.experiment.sweep_results",
     "load": "netsim.experiment.api",
+    "sweep": "netsim.experiment.sweep",
 }
 
 

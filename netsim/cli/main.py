@@ -16,12 +16,14 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.compare import compare
 from netsim.cli.describe import describe
 from netsim.cli.exec import exec_
 from netsim.cli.explain import HtmlMayLackFile, explain
 from netsim.cli.get import get
 from netsim.cli.run import run
 from netsim.cli.schema import schema
+from netsim.cli.sweep import sweep
 from netsim.cli.validate import validate
 
 OK, CHECKS_FAILED, INVALID, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
@@ -36,6 +38,8 @@ app = typer.Typer(
 
 app.command()(run)
 app.command()(validate)
+app.command()(compare)
+app.command()(sweep)
 app.command(cls=HtmlMayLackFile)(explain)
 app.command()(get)
 app.command("exec")(exec_)

@@ -1,4 +1,4 @@
-"""`netsim schema cluster|experiment`: the JSON Schema of netsim's documents, for editors.
+"""`netsim schema cluster|experiment|sweep`: the JSON Schema of netsim's documents, for editors.
 
 Called by: `main`. In VS Code and other editors with a YAML language server, write at the top of a file:
 `# yaml-language-server: $schema=./netsim.schema.json`.
@@ -6,9 +6,12 @@ Called by: `main`. In VS Code and other editors with a YAML language server, wri
 
 import json
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 class Document(StrEnum):
@@ -16,6 +19,7 @@ class Document(StrEnum):
 
     CLUSTER = "cluster"
     EXPERIMENT = "experiment"
+    SWEEP = "sweep"
 
 
 def schema(
@@ -30,8 +34,14 @@ def json_schema(document: Document) -> dict[str, Any]:
     """The schema. It says nothing about documents of other kinds, so it fits a file that also holds manifests."""
     from netsim.experiment.spec_cluster import ClusterDocument
     from netsim.experiment.spec_experiment import ExperimentDocument
+    from netsim.experiment.spec_sweep import SweepDocument
 
-    model = ClusterDocument if document is Document.CLUSTER else ExperimentDocument
+    models: dict[Document, type[BaseModel]] = {
+        Document.CLUSTER: ClusterDocument,
+        Document.EXPERIMENT: ExperimentDocument,
+        Document.SWEEP: SweepDocument,
+    }
+    model = models[document]
     body = model.model_json_schema(by_alias=True)
     definitions = body.pop("$defs")
     for part in (body, definitions[f"{model.__name__.removesuffix('Document')}Spec"]):

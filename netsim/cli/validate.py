@@ -1,4 +1,4 @@
-"""`netsim validate FILE...`: read topologies and experiments, say what is in them or everything that is wrong.
+"""`netsim validate FILE...`: read topologies, experiments and sweeps, say what is in them or everything that is wrong.
 
 Called by: `main`. Exit code 0, or 2 when any file has an error. What was read goes to stdout, errors to stderr;
 with `-o json` one object goes to stdout.
@@ -14,6 +14,7 @@ import typer
 
 if TYPE_CHECKING:
     from netsim.experiment.loader import ExperimentBundle, Topology
+    from netsim.experiment.loader_sweep import SweepBundle
 
 
 class Output(StrEnum):
@@ -24,17 +25,19 @@ class Output(StrEnum):
 
 
 def validate(
-    files: Annotated[list[Path], typer.Argument(help="Topology or experiment files.", show_default=False)],
+    files: Annotated[
+        list[Path], typer.Argument(help="Topology, experiment or sweep files.", show_default=False)
+    ],
     output: Annotated[Output, typer.Option("--output", "-o", help="How to print the result.")] = Output.TEXT,
 ) -> int:
-    """Check topology and experiment files without running anything."""
+    """Check topology, experiment and sweep files without running anything."""
     from netsim.experiment.errors import SpecErrors
-    from netsim.experiment.loader import load
+    from netsim.experiment.loader_sweep import load_any
 
     results: list[dict[str, Any]] = []
     for file in files:
         try:
-            loaded = load(file)
+            loaded = load_any(file)
         except SpecErrors as errors:
             results.append(
                 {"file": str(file), "valid": False, "errors": [e.as_dict() for e in errors.errors]}
@@ -51,10 +54,18 @@ def validate(
     return 0 if valid else 2
 
 
-def _describe(loaded: "Topology | ExperimentBundle") -> dict[str, Any]:
+def _describe(loaded: "Topology | ExperimentBundle | SweepBundle") -> dict[str, Any]:
     """What the file holds."""
     from netsim.experiment.loader import ExperimentBundle
+    from netsim.experiment.loader_sweep import SweepBundle
 
+    if isinstance(loaded, SweepBundle):
+        first = _describe(loaded.cells[0].bundle)
+        sweep = {
+            "cells": len(loaded.cells),
+            "parameters": {name: list(at) for name, at in loaded.fields.items()},
+        }
+        return {**first, "kind": "Sweep", "name": loaded.name, "notes": list(loaded.notes), "sweep": sweep}
     topology = loaded.topology if isinstance(loaded, ExperimentBundle) else loaded
     found: dict[str, Any] = {
         "kind": "Experiment" if isinstance(loaded, ExperimentBundle) else "Cluster",
@@ -73,7 +84,10 @@ def _describe(loaded: "Topology | ExperimentBundle") -> dict[str, Any]:
 def _print(found: dict[str, Any]) -> None:
     counts = [f"{found['nodes']} Node", *(f"{number} {kind}" for kind, number in found["objects"].items())]
     text = f"cluster {found['cluster']}: {', '.join(counts)}"
-    if "experiment" in found:
+    if "sweep" in found:
+        sweep = found["sweep"]
+        text = f"sweep {found['name']}: {sweep['cells']} cells over {', '.join(sweep['parameters'])}; {text}"
+    elif "experiment" in found:
         parts = ", ".join(f"{number} {name}" for name, number in found["experiment"].items() if number)
         text = f"experiment {found['name']}: {parts}; {text}"
     print(f"{found['file']}: ok: {text}")

@@ -5,20 +5,18 @@ result = experiment.run(seed=7)
 result.requests, result.load_split("my-nginx"), result.plot.failover("my-nginx")
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netsim.experiment.checks import compile_check
 from netsim.experiment.loader import ExperimentBundle, load_experiment
 from netsim.experiment.results import Results
+from netsim.experiment.stopping import run_bundles
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.comparison import Comparison
-    from netsim.measure.collect import Recording
 
 Progress = Callable[[int, int], None]
 
@@ -49,7 +47,7 @@ class Experiment:
             with progress_bar(f"running {self.name}") as bar:
                 return self.run(seed, replications, jobs, bar)
         bundles = self._bundle.variants or (self._bundle,)
-        results = _run(bundles, seed, replications, jobs, progress)
+        results = run_bundles(bundles, seed, replications, jobs, progress)
         if not self._bundle.variants:
             return results[0]
         from netsim.experiment.comparison import Comparison, conditions
@@ -86,49 +84,6 @@ def _capturing(bundle: ExperimentBundle, patterns: tuple[str, ...]) -> Experimen
     spec = bundle.spec.model_copy(update={"capture": (*bundle.spec.capture, *patterns)})
     variants = tuple(_capturing(variant, patterns) for variant in bundle.variants)
     return replace(bundle, spec=spec, variants=variants)
-
-
-def _run(
-    bundles: "Sequence[ExperimentBundle]",
-    seed: int | None,
-    replications: int | None,
-    jobs: int,
-    progress: Progress,
-) -> list[Results]:
-    """Experiments as they stand, without variants, each with its replications; all of them share the processes."""
-    from netsim.experiment.run import Run, run_all
-
-    seeds = [bundle.spec.seed if seed is None else seed for bundle in bundles]
-    numbers = [bundle.spec.replications if replications is None else replications for bundle in bundles]
-    runs = [
-        Run(bundle, chosen, replication)
-        for bundle, chosen, number in zip(bundles, seeds, numbers, strict=True)
-        for replication in range(number)
-    ]
-    recordings = iter(run_all(runs, jobs, progress))
-    return [
-        _results(bundle, chosen, list(islice(recordings, number)))
-        for bundle, chosen, number in zip(bundles, seeds, numbers, strict=True)
-    ]
-
-
-def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]") -> Results:
-    spec = bundle.spec
-    checks = [
-        compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in spec.checks
-    ]
-    results = Results.from_recordings(
-        recordings,
-        name=bundle.name,
-        spec=spec.model_dump(mode="json", by_alias=True),
-        seed=seed,
-        duration_ns=spec.duration_ns,
-        warmup_ns=spec.warmup_ns,
-        checks=checks,
-        warnings=bundle.notes,
-    )
-    results.played = (bundle, seed)
-    return results
 
 
 def load(path: str | Path) -> Experiment:

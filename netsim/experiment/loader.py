@@ -7,8 +7,9 @@ are left out.
 """
 
 import gc
+import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,13 +24,14 @@ from netsim.experiment.loader_cluster import cluster_of
 from netsim.experiment.loader_experiment import Experiment, experiment_of
 from netsim.experiment.loader_files import File, read_file, split_documents
 from netsim.experiment.loader_manifests import ManifestReader, inert_summary
+from netsim.experiment.loader_objects import changed_objects
 from netsim.experiment.loader_variants import (
     CLUSTER,
     Changes,
     changed,
     relocate,
     sound_variants,
-    without_variants,
+    without,
 )
 from netsim.experiment.rules_cluster import check_cluster
 from netsim.experiment.rules_disruption import note_blocking_budgets
@@ -117,7 +119,7 @@ def load(path: str | Path) -> Topology | ExperimentBundle:
     problems = Problems()
     file = read_file(Path(path), shown(path), problems)
     if file.is_experiment():
-        return _experiment(file, problems)
+        return experiment_bundle(file, problems)
     return _finish(file, _draft(file, problems), problems)
 
 
@@ -133,14 +135,14 @@ def load_topology(path: str | Path) -> Topology:
 def load_experiment(path: str | Path) -> ExperimentBundle:
     """An experiment file with its topology. Raises SpecErrors."""
     problems = Problems()
-    return _experiment(read_file(Path(path), shown(path), problems), problems)
+    return experiment_bundle(read_file(Path(path), shown(path), problems), problems)
 
 
 # ---------------------------------------------------------------- topology
 
 
-def _draft(file: File, problems: Problems) -> _Draft:
-    """Read everything that a topology file names and check it, recording problems."""
+def _draft(file: File, problems: Problems, changes: Mapping[str, Any] | None = None) -> _Draft:
+    """Read everything that a topology file names and check it, recording problems. `changes` are made to manifests."""
     draft = _Draft(files=[file.path])
     clusters, manifests = split_documents(file, problems)
     cluster = cluster_of(file, clusters, problems)
@@ -151,11 +153,10 @@ def _draft(file: File, problems: Problems) -> _Draft:
         files += [read_file(path, name, problems) for path, name in cluster.manifest_files(problems)]
         draft.files += [other.path for other in files[1:]]
     reader = ManifestReader(problems, draft.spec.minor if draft.spec else ClusterSpec().minor)
-    for document in manifests:
-        reader.read(document, file.name)
-    for other in files[1:]:
-        for document in other.documents:
-            reader.read(document, other.name)
+    documents = [(document, file.name) for document in manifests]
+    documents += [(document, other.name) for other in files[1:] for document in other.documents]
+    for document, name in changed_objects(documents, changes or {}, _refused(file, problems)):
+        reader.read(document, name)
     draft.loaded = reader.loaded
     if draft.spec is not None:
         draft.addons, note = ingress_addon(draft.spec, draft.loaded)
@@ -226,54 +227,109 @@ def _finish(file: File, draft: _Draft, problems: Problems) -> Topology:
 # ---------------------------------------------------------------- experiment
 
 
-def _experiment(file: File, problems: Problems) -> ExperimentBundle:
+def experiment_bundle(file: File, problems: Problems) -> ExperimentBundle:
+    """The experiment of a file that was read. Raises SpecErrors."""
     experiment = experiment_of(file, problems)
     if experiment is None:
         problems.raise_if_any()
         raise AssertionError("an experiment file without errors has an Experiment document")
-    bundle = _bundle(file, experiment, {}, problems)
+    bundle = _bundle(file, experiment, Changes.of({}), problems)
     place = experiment.place
     made = [_variant(file, one, index, place) for index, one in sound_variants(bundle.spec.variants, place)]
     problems.raise_if_any()
     return replace(bundle, variants=tuple(one for one in made if one is not None))
 
 
+@dataclass(slots=True)
+class _Drafted:
+    """A topology that was read, with what was found on the way."""
+
+    file: File
+    draft: _Draft
+    problems: Problems
+    topology: Topology | None = None
+
+    def finish(self) -> Topology:
+        """The topology, made once. Raises SpecErrors."""
+        if self.topology is None:
+            self.topology = _finish(self.file, self.draft, self.problems)
+        return self.topology
+
+
+@dataclass(slots=True)
+class Memo:
+    """What the cells of a sweep share: topologies by file and changes, so that each is read and checked once."""
+
+    files: dict[Path, File] = field(default_factory=dict)
+    drafted: dict[str, _Drafted] = field(default_factory=dict)
+
+    def read(self, path: Path, name: str, problems: Problems) -> File:
+        """A file, read once unless something is wrong with it."""
+        if path not in self.files:
+            file = read_file(path, name, problems)
+            if problems.errors:
+                return file
+            self.files[path] = file
+        return self.files[path]
+
+
+def _drafted(file: File, place: tuple[Path, str], changes: Changes, memo: Memo) -> _Drafted:
+    key = json.dumps([str(place[0]), changes.cluster, changes.objects], sort_keys=True, default=str)
+    if key not in memo.drafted:
+        problems = Problems()
+        refused = _refused(file, problems)
+        raw = memo.read(*place, problems)
+        topology = changed(raw, changes.cluster, lambda path, why: refused(f"{CLUSTER}{path}", why))
+        memo.drafted[key] = _Drafted(topology, _draft(topology, problems, changes.objects), problems)
+    return memo.drafted[key]
+
+
+def _refused(file: File, problems: Problems) -> Callable[[str, str], None]:
+    """Records a change that cannot be made; whoever made it is told the place."""
+    return lambda path, why: problems.add(file.name, (1, 1), path, why)
+
+
 def _bundle(
-    file: File, experiment: Experiment, cluster: Mapping[str, Any], problems: Problems
+    file: File, experiment: Experiment, changes: Changes, problems: Problems, memo: Memo | None = None
 ) -> ExperimentBundle:
-    """The experiment with its topology, in which fields of the Cluster are set. Raises SpecErrors."""
-    topology_file, draft = None, None
+    """The experiment with its topology, in which fields are set. Raises SpecErrors."""
+    draft = None
     place = experiment.topology_file(problems)
+    drafted: _Drafted | None = None
     if place is not None:
-        topology_file = changed(
-            read_file(*place, problems),
-            cluster,
-            lambda path, why: problems.add(file.name, (1, 1), f"{CLUSTER}{path}", why),
-        )
-        draft = _draft(topology_file, problems)
+        drafted = _drafted(file, place, changes, memo or Memo())
+        draft = drafted.draft
+        problems.errors += drafted.problems.errors
+        for note in drafted.problems.notes:
+            problems.note(note)
     check_experiment(experiment.parts, draft.directory if draft else None, experiment.place)
     problems.raise_if_any()
-    if topology_file is None or draft is None or experiment.spec is None:
+    if drafted is None or experiment.spec is None:
         raise AssertionError("an experiment without errors has a topology")
-    notes = Problems(notes=problems.notes)
-    topology = _finish(topology_file, draft, notes)
-    return ExperimentBundle(file.path, experiment.name, experiment.spec, topology, tuple(notes.notes))
+    topology = drafted.finish()
+    for note in topology.notes:
+        problems.note(note)
+    return ExperimentBundle(file.path, experiment.name, experiment.spec, topology, tuple(problems.notes))
 
 
 def _variant(file: File, variant: Variant, index: int, place: Place) -> ExperimentBundle | None:
     """One variant by itself; None after recording what is wrong with it."""
-    problems, settings = Problems(), Changes.of(variant.set)
-    own = changed(
-        without_variants(file),
-        settings.experiment,
-        lambda path, why: problems.add(file.name, (1, 1), path, why),
-    )
     try:
-        experiment = experiment_of(own, problems)
-        problems.raise_if_any()
-        if experiment is None:
-            raise AssertionError("a variant without errors has an Experiment document")
-        return replace(_bundle(own, experiment, settings.cluster, problems), name=variant.name)
+        return replace(with_settings(file, variant.set), name=variant.name)
     except SpecErrors as errors:
         relocate(list(errors.errors), variant, index, place)
         return None
+
+
+def with_settings(file: File, settings: Mapping[str, Any], memo: Memo | None = None) -> ExperimentBundle:
+    """The experiment of a file with fields set, by itself (without variants). Raises SpecErrors, in which the places
+    are those of the files without the settings."""
+    problems, changes = Problems(), Changes.of(settings)
+    # Who sets a stop rule means it instead of the number in the file.
+    replaced = ("variants", "replications") if "until" in settings else ("variants",)
+    own = changed(without(file, replaced), changes.experiment, _refused(file, problems))
+    experiment = experiment_of(own, problems)
+    problems.raise_if_any()
+    if experiment is None:
+        raise AssertionError("settings do not remove the Experiment document")
+    return _bundle(own, experiment, changes, problems, memo)

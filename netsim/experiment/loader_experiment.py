@@ -27,6 +27,7 @@ from netsim.experiment.spec_fault import Fault
 from netsim.experiment.spec_fields import read_duration
 from netsim.experiment.spec_messages import Source
 from netsim.experiment.spec_salvage import salvage
+from netsim.experiment.spec_until import Until
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,8 @@ def _parts(spec: ExperimentSpec) -> Parts:
         [Item(index, fault) for index, fault in enumerate(spec.faults)],
         [Item(index, check) for index, check in enumerate(spec.checks)],
         [Item(index, pattern) for index, pattern in enumerate(spec.capture)],
+        spec.until,
+        "replications" in spec.model_fields_set,
     )
 
 
@@ -102,4 +105,7 @@ def _salvaged(raw: Mapping[str, Any]) -> Parts:
         items("servers", Server),
         items("faults", Fault),
         items("checks", Check),
+        until=salvage(raw["until"], Until)[0] if raw.get("until") else None,
+        replications_given="replications" in raw,
+        sound_faults=not raw.get("faults"),
     )

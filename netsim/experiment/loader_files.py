@@ -21,7 +21,7 @@ from netsim.experiment.yaml_read import read_text
 from netsim.experiment.yaml_tree import Document, parse_yaml
 
 VERSION = "netsim/v1"
-KINDS = ("Cluster", "Experiment")
+KINDS = ("Cluster", "Experiment", "Sweep")
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -36,8 +36,12 @@ class File:
 
     def is_experiment(self) -> bool:
         """Does the first document say so?"""
+        return self.is_a("Experiment")
+
+    def is_a(self, kind: str) -> bool:
+        """Is the first document of this kind?"""
         data = self.documents[0].data if self.documents else None
-        return isinstance(data, dict) and data.get("kind") == "Experiment"
+        return isinstance(data, dict) and data.get("kind") == kind
 
 
 def read_file(path: Path, name: str, problems: Problems) -> File:

@@ -1,13 +1,14 @@
 """Variants: the same experiment with some fields set otherwise, each checked as if it had been written out.
 
-Called by: `loader`. A variant's `set` maps field paths to values: `load[shop].rate: 100/s`, `duration: 10s`, and with
-`cluster.` in front fields of the topology's Cluster, `cluster.networking.kubeProxyMode: ipvs`. Entries of lists go by
-their number or by their name. The changes are made to what the files say, before anything is checked; whatever is wrong
-then is reported where the variant sets the field.
+Called by: `loader`. A variant's `set` maps field paths to values: `load[shop].rate: 100/s`, `duration: 10s`, with
+`cluster.` in front fields of the topology's Cluster, `cluster.networking.kubeProxyMode: ipvs`, and with an object in
+front fields of its manifest, `manifests[Deployment/web].spec.replicas: 5` (`loader_objects`). Entries of lists go by
+their number or by their name, keys with dots in them stand in brackets, too. The changes are made to what the files
+say, before anything is checked; whatever is wrong then is reported where the variant sets the field.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,8 +19,10 @@ from netsim.experiment.spec_experiment import Variant
 from netsim.experiment.yaml_tree import Document
 
 CLUSTER: Final = "cluster."
+MANIFESTS: Final = "manifests["
+_TOKEN: Final = re.compile(r"(?:^|\.)([^.\[\]]+)|\[([^\[\]]+)\]")
 # Fields that say what the experiment is; another value would make it another experiment.
-_FIXED: Final = ("topology", "variants")
+FIXED: Final = ("topology", "variants")
 
 
 class FieldPathError(ValueError):
@@ -28,9 +31,10 @@ class FieldPathError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What a variant sets, by field path: of the Cluster's spec, and of the experiment's."""
+    """What a variant sets, by field path: of the Cluster's spec, of manifests, and of the experiment's spec."""
 
     cluster: Mapping[str, Any]
+    objects: Mapping[str, Any]
     experiment: Mapping[str, Any]
 
     @classmethod
@@ -38,7 +42,8 @@ class Changes:
         """Sort the entries of `set` by what they are about."""
         return cls(
             {key.removeprefix(CLUSTER): value for key, value in settings.items() if key.startswith(CLUSTER)},
-            {key: value for key, value in settings.items() if not key.startswith(CLUSTER)},
+            {key: value for key, value in settings.items() if key.startswith(MANIFESTS)},
+            {key: value for key, value in settings.items() if not key.startswith((CLUSTER, MANIFESTS))},
         )
 
 
@@ -46,13 +51,15 @@ def field_path(text: str) -> Iterator[PathItem]:
     """The keys and list entries of `load[shop].rate`: "load", then 0 or the entry's name in brackets, "rate".
 
     Raises FieldPathError."""
-    for part in text.split("."):
-        name, *entries = part.split("[")
-        if not name or any(not entry.endswith("]") or not entry[:-1] for entry in entries):
-            raise FieldPathError(f'"{text}" is no field path: write for example load[0].rate')
-        yield name
-        for entry in entries:
-            yield int(entry[:-1]) if entry[:-1].isdigit() else f"[{entry[:-1]}]"
+    end = 0
+    for token in _TOKEN.finditer(text):
+        if token.start() != end:
+            break
+        end = token.end()
+        entry = token[2]
+        yield token[1] or (int(entry) if entry.isdigit() else f"[{entry}]")
+    if end != len(text) or not text:
+        raise FieldPathError(f'"{text}" is no field path: write for example load[0].rate')
 
 
 def with_field(spec: Any, path: list[PathItem], value: Any) -> Any:
@@ -60,6 +67,8 @@ def with_field(spec: Any, path: list[PathItem], value: Any) -> Any:
     if not path:
         return value
     head, rest = path[0], path[1:]
+    if isinstance(head, str) and head.startswith("[") and isinstance(spec, dict):
+        head = head[1:-1]
     if isinstance(head, str) and not head.startswith("["):
         if not isinstance(spec, dict):
             raise FieldPathError(f'there is no field "{head}": the value before it is no mapping')
@@ -98,10 +107,11 @@ def changed(file: File, settings: Mapping[str, Any], failed: Callable[[str, str]
     return File(file.path, file.name, [document, *file.documents[1:]], file.whole)
 
 
-def without_variants(file: File) -> File:
-    """The experiment file as if it had no variants, so that one of them can be checked by itself."""
+def without(file: File, fields: Collection[str]) -> File:
+    """The experiment file as if it had no variants, so that one of them can be checked by itself; or without other
+    fields of its spec."""
     first = file.documents[0]
-    spec = {key: value for key, value in first.data["spec"].items() if key != "variants"}
+    spec = {key: value for key, value in first.data["spec"].items() if key not in fields}
     document = Document({**first.data, "spec": spec}, first.node, first.flaws)
     return File(file.path, file.name, [document], file.whole)
 
@@ -116,7 +126,7 @@ def sound_variants(variants: tuple[Variant, ...], place: Place) -> Iterator[tupl
             place.error(
                 (*path, "name"), f'"{variant.name}" is also the name of variants[{first}]: choose another'
             )
-        fixed = [key for key in variant.set if key.split(".")[0].split("[")[0] in _FIXED]
+        fixed = [key for key in variant.set if key.split(".")[0].split("[")[0] in FIXED]
         for key in fixed:
             place.error((*path, "set", key), f"a variant cannot set {key}", key=True)
         if not fixed:
@@ -129,7 +139,11 @@ def relocate(errors: list[SpecError], variant: Variant, index: int, place: Place
     for error in errors:
         key = _setting(error, variant)
         where: Path = ("variants", index, "set", key) if key else ("variants", index)
-        about = "" if key and _anonymous(_plain(key)) == _anonymous(_plain(error.path)) else f"{error.path}: "
+        about = (
+            ""
+            if key and anonymous(plain_path(key)) == anonymous(plain_path(error.path))
+            else f"{error.path}: "
+        )
         problems[where, f"{about}{error.message}"] = None
     for where, message in problems:
         place.error(where, message)
@@ -138,22 +152,26 @@ def relocate(errors: list[SpecError], variant: Variant, index: int, place: Place
 def _setting(error: SpecError, variant: Variant) -> str:
     """The entry of `set` that an error is about: the longest path that begins the error's, or is begun by it; failing
     that, one that differs in the names of list entries only."""
-    about = _plain(error.path)
-    found = [key for key in variant.set if _related(_plain(key), about)] or [
-        key for key in variant.set if _related(_anonymous(_plain(key)), _anonymous(about))
+    about = plain_path(error.path)
+    found = [key for key in variant.set if related(plain_path(key), about)] or [
+        key for key in variant.set if related(anonymous(plain_path(key)), anonymous(about))
     ]
     return max(found, key=len, default=next(iter(variant.set)) if len(variant.set) == 1 else "")
 
 
-def _related(one: str, other: str) -> bool:
+def related(one: str, other: str) -> bool:
     return (
         one == other or one.startswith((f"{other}.", f"{other}[")) or other.startswith((f"{one}.", f"{one}["))
     )
 
 
-def _anonymous(path: str) -> str:
+def anonymous(path: str) -> str:
     return re.sub(r"\[[^]]*\]", "[]", path)
 
 
-def _plain(path: str) -> str:
+def plain_path(path: str) -> str:
+    """A field path, or the path of a complaint, without what comes before the document's own fields."""
+    of_object = re.fullmatch(r"manifests\[(?:(\w+)/)(?:[^/\]]+/)?([^/\]]+)\]\.?(.*)", path)
+    if of_object:
+        return f"{of_object[1]}/{of_object[2]}: {of_object[3]}"
     return path.removeprefix("spec.").removeprefix(CLUSTER)

@@ -16,6 +16,7 @@ import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +36,7 @@ from netsim.measure.proxied import proxied_frame
 if TYPE_CHECKING:
     from netsim.experiment.explain import Explained
     from netsim.experiment.loader import ExperimentBundle
+    from netsim.measure.precision import Precision
     from netsim.measure.split import LoadSplit
     from netsim.measure.summary import Failover
     from netsim.measure.text import Header
@@ -136,6 +138,23 @@ class Results:
         """Whether all checks hold (also when there are none)."""
         return all(check.passed for check in self.checks)
 
+    @cached_property
+    def observations(self) -> pd.DataFrame:
+        """One row per replication and Service, units in the names (see `measure.observations`)."""
+        from netsim.measure.observations import observations
+
+        return observations(self.analysis)
+
+    @cached_property
+    def precision(self) -> "Precision | None":
+        """What the stop rule (`until`) came to: after how many replications, and whether it was reached."""
+        if not self.info.spec.get("until"):
+            return None
+        from netsim.experiment.spec_until import Until
+        from netsim.measure.precision import precision
+
+        return precision(self.observations, Until.model_validate(self.info.spec["until"]).rule())
+
     @property
     def services(self) -> tuple[str, ...]:
         """The Services that requests were made to, by clients or by ingress controllers."""
@@ -187,15 +206,9 @@ class Results:
         failovers = [self.failover(service) for service in self.analysis.asked]
         requests = self.analysis.requests
         return report(
-            self.header(),
-            requests,
-            splits,
-            failovers,
-            self.packets,
-            self.checks,
-            self.info.warnings,
+            self.header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings,
             harm_sections(requests, self.events, self.causes),
-        )
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         return self.text()
@@ -216,7 +229,10 @@ class Results:
         from netsim.measure.text import Header
 
         i = self.info
-        return Header(name or i.name, i.seed, i.replications, i.duration_ns, fingerprint or i.fingerprint)
+        precision = self.precision.line() if self.precision else ""
+        return Header(
+            name or i.name, i.seed, i.replications, i.duration_ns, fingerprint or i.fingerprint, precision
+        )
 
     # ------------------------------------------------------------------ keeping
     def write(self, folder: str | Path, figures: bool = True) -> Path:

@@ -15,8 +15,10 @@ from netsim.experiment.rules_names import Directory, is_address
 from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Path, Place, Template
 from netsim.experiment.rules_select import check_selected, check_words
+from netsim.experiment.rules_until import check_until
 from netsim.experiment.rules_variables import check_variables
 from netsim.experiment.spec_experiment import Check, Load
+from netsim.experiment.spec_fault import Fault
 from netsim.experiment.spec_names import did_you_mean
 
 
@@ -24,6 +26,7 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
     """Record what is wrong. Without a directory (the topology has errors itself) only times and shapes are checked."""
     if parts.ends_by(parts.warmup_ns):
         place.error(("warmup",), f"the warm-up is not shorter than the experiment ({parts.length()})")
+    check_until(parts, directory, place)
     _check_unique([(item.index, item.value.name) for item in parts.load], "load", place)
     _check_unique([(item.index, item.value.name) for item in parts.checks], "checks", place)
     for load in parts.load:
@@ -36,6 +39,7 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
             check_selected(selector, directory, place, path)
     for fault in parts.faults:
         check_fault(fault, parts, directory, place, ("faults", fault.index))
+        _note_early(fault, parts, place)
     if directory:
         check_captures(parts.captures, directory, place)
     for check in parts.checks:
@@ -45,6 +49,14 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
         _check_loads(check.value, parts, place, ("checks", check.index, "expr"))
     if "load" not in place.source.node.parts:
         place.problems.note("the experiment has no load: nothing will be asked and nothing measured")
+
+
+def _note_early(fault: Item[Fault], parts: Parts, place: Place) -> None:
+    if parts.warmup_ns and fault.value.at_ns < parts.warmup_ns:
+        place.problems.note(
+            f"faults[{fault.index}] comes in the warm-up: requests that began before its end do not count, so its "
+            "outage looks shorter than it is"
+        )
 
 
 def _check_unique(names: Sequence[tuple[int, str]], what: str, place: Place) -> None:

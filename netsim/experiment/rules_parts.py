@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from netsim.engine import format_duration
 from netsim.experiment.spec_experiment import Check, Load, Server
 from netsim.experiment.spec_fault import Fault
+from netsim.experiment.spec_until import Until
 
 T = TypeVar("T")
 
@@ -33,6 +34,9 @@ class Parts:
     faults: list[Item[Fault]]
     checks: list[Item[Check]]
     captures: list[Item[str]] = field(default_factory=list)
+    until: Until | None = None
+    replications_given: bool = False
+    sound_faults: bool = True  # all of them could be read
 
     def ends_by(self, at_ns: int | None) -> bool:
         """Is the experiment over at this moment (False when either time is unknown)?"""

@@ -24,6 +24,7 @@ from netsim.experiment.spec_fields import (
     SpecModel,
 )
 from netsim.experiment.spec_select import Selector, TargetUrl
+from netsim.experiment.spec_until import Until
 
 SECOND = 1_000_000_000
 AtLeastOne = Annotated[int, Field(strict=True, ge=1)]
@@ -159,6 +160,7 @@ class ExperimentSpec(SpecModel):
     duration_ns: PositiveDuration = Field(60 * SECOND, alias="duration")
     warmup_ns: Duration = Field(0, alias="warmup")
     replications: Annotated[int, Field(strict=True, ge=1, le=10_000)] = 1
+    until: Until | None = None
     capture: tuple[str, ...] = ()
     load: tuple[Load, ...] = ()
     servers: tuple[Server, ...] = ()

@@ -69,6 +69,11 @@ def fit(observed: Floats, segments: Sequence[Segment], name: str) -> Fit:
     return Fit(expected, statistic, dof, pvalue, "simulated")
 
 
+def expectation(n: int, segments: Sequence[Segment]) -> Floats:
+    """What n endpoints get on average."""
+    return _moments(n, segments)[0]
+
+
 def _moments(n: int, segments: Sequence[Segment]) -> tuple[Floats, Floats]:
     expected, covariance = np.zeros(n), np.zeros((n, n))
     for s in segments:

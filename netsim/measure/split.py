@@ -107,6 +107,15 @@ def load_split(requests: pd.DataFrame, events: pd.DataFrame, service: str) -> Lo
     return _Splitter(service, connections, sets, pods).result()
 
 
+def balance(requests: pd.DataFrame, events: pd.DataFrame, service: str) -> float:
+    """Jain's index of a Service's connections against what the rules would give: `load_split(...).jain` without the
+    tests of chance. The arguments are about this Service only."""
+    histories, pods = _histories(events, service)
+    nodes = {address: node for address, (_, node) in pods.items()}
+    connections, sets = with_periods(connections_frame(requests), histories, nodes)
+    return _Splitter(service, connections, sets, pods).jain()
+
+
 def _histories(
     events: pd.DataFrame, service: str
 ) -> tuple[dict[int, EndpointHistory], dict[str, tuple[str, str]]]:
@@ -169,6 +178,10 @@ class _Splitter:
             weighted_pvalue=weighted.pvalue,
             verdict=judge(evidence),
         )
+
+    def jain(self) -> float:
+        _, segments = self.drawn(self.known, self.unknown)
+        return gof.jain(_ratio(self.counts(self.known), gof.expectation(len(self.names), segments)))
 
     def counts(self, connections: pd.DataFrame, column: str = "") -> Floats:
         weights = connections[column].to_numpy(dtype=float) if column else None

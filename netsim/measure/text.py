@@ -58,6 +58,7 @@ class Header:
     replications: int
     duration_ns: int
     fingerprint: str
+    precision: str = ""  # what the stop rule came to, if there was one
 
 
 def report(
@@ -89,7 +90,8 @@ def header_lines(h: Header) -> list[str]:
     """Experiment, seed, replications, simulated time and the head of the fingerprint."""
     runs = "1 run" if h.replications == 1 else f"{h.replications} replications"
     simulated = f"{runs} of {format_duration(h.duration_ns)} simulated time"
-    return [f"{h.experiment}: {simulated}, seed {h.seed}, fingerprint {h.fingerprint[:12]}"]
+    first = f"{h.experiment}: {simulated}, seed {h.seed}, fingerprint {h.fingerprint[:12]}"
+    return [first, *wrapped([h.precision] if h.precision else [], "")]
 
 
 def request_lines(requests: pd.DataFrame) -> list[str]:

@@ -21,6 +21,8 @@ The unit is a bare SimPy event: stock `Environment`, `env.timeout(d).callbacks.a
 - simulated_over_wall_failover: simulated seconds per second of wall time of `failover.yaml` (60 s, three worker nodes,
   200 requests/s), from booting the cluster to the fingerprint of its records, in one process; the best of the rounds,
   as this figure has no anchor that a busy machine slows as well.
+- sweep_efficiency_2_cores: wall time of a sweep of 48 cells with one process over twice that with two (sweep.py); only
+  on an idle machine does it say something.
 - new_flow_cost_10000_over_10_services: wall time of the first packet of a flow with 10,000 Services over that with 10.
 
 What has no mode in its name is measured with iptables rules; packet_hops, new_flow_hops and new_flow_cost are also
@@ -258,6 +260,10 @@ def main() -> int:
         command = [sys.executable, str(HERE / "scale.py"), mode]
         run = subprocess.run(command, check=True, capture_output=True, text=True)
         figures |= {f"{name}_{mode}": value for name, value in json.loads(run.stdout).items()}
+    sweep = subprocess.run(
+        [sys.executable, str(HERE / "sweep.py")], check=True, capture_output=True, text=True
+    )
+    figures |= json.loads(sweep.stdout)
     figures["bare_simpy_events_per_s"] = round(statistics.median(anchors))
     text = json.dumps(figures, indent=2)
     options.out.write_text(text + "\n", encoding="utf-8")

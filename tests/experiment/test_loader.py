@@ -13,7 +13,8 @@ from netsim.experiment.loader import ExperimentBundle, Topology, load, load_expe
 
 ROOT = Path(__file__).resolve().parents[2]
 TOPOLOGIES = sorted((ROOT / "topologies").glob("*.yaml"))
-EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
+FILES = sorted((ROOT / "experiments").glob("*.yaml"))
+EXPERIMENTS = [path for path in FILES if not path.stem.startswith("sweep-")]
 
 CLUSTER = """\
 apiVersion: netsim/v1
