@@ -19,6 +19,7 @@ import typer
 from netsim.cli.exec import exec_
 from netsim.cli.explain import explain
 from netsim.cli.get import get
+from netsim.cli.report import report
 from netsim.cli.run import run
 from netsim.cli.schema import schema
 from netsim.cli.validate import validate
@@ -38,6 +39,7 @@ app.command()(validate)
 app.command()(explain)
 app.command()(get)
 app.command("exec")(exec_)
+app.command()(report)
 app.command()(schema)
 
 

@@ -7,6 +7,7 @@ folder holds
     requests.parquet    one row per request        failover.parquet         one row per outage
     events.parquet      one row per event          failover_nodes.parquet   one row per outage and client node
     proxied.parquet     one row per endpoint that an ingress controller asked, if there was one
+    report.html         all of it to look at, in one page (see `report`)
     figures/            the figures, as PNG
     packets/            pcapng files of the first replication, where the experiment says `capture:`
 """
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pandas as pd
 
@@ -25,6 +26,7 @@ from netsim.experiment.analysis import Analysis
 from netsim.experiment.checks import Check, CheckResult
 from netsim.experiment.folder import MANIFEST, write_folder
 from netsim.experiment.plots import Plots
+from netsim.experiment.report import write_report
 from netsim.measure.books import PacketBooks
 from netsim.measure.collect import Recording
 from netsim.measure.fingerprint import fingerprint
@@ -32,6 +34,7 @@ from netsim.measure.frames import EVENT_TYPES, REQUEST_TYPES, events_frame, requ
 from netsim.measure.proxied import proxied_frame
 
 if TYPE_CHECKING:
+    from netsim.measure.page.model import Assumption
     from netsim.measure.split import LoadSplit
     from netsim.measure.summary import Failover
     from netsim.measure.text import Header
@@ -48,7 +51,8 @@ _PACKAGES: Final = ("k8s-netsim", "matplotlib", "numpy", "pandas", "pyarrow", "s
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What was run. `spec` is the experiment's spec as plain JSON values; times in nanoseconds."""
+    """What was run. `spec` is the experiment's spec as plain JSON values; times in nanoseconds. `command` runs it
+    again, `assumptions` is what the model took for granted."""
 
     name: str
     seed: int
@@ -59,6 +63,8 @@ class RunInfo:
     spec: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    command: str = ""
+    assumptions: "tuple[Assumption, ...]" = ()
 
 
 class Results:
@@ -67,6 +73,8 @@ class Results:
     `requests` and `events` are the full tables, `proxied` is what ingress controllers asked of endpoints; statistics,
     figures and checks leave out what began before the end of the warm-up. `books` has an entry per replication.
     """
+
+    KIND: ClassVar[str] = "RunResult"
 
     def __init__(
         self,
@@ -100,6 +108,8 @@ class Results:
         warmup_ns: int = 0,
         checks: Sequence[Check] = (),
         warnings: Sequence[str] = (),
+        command: str = "",
+        assumptions: "Sequence[Assumption]" = (),
     ) -> "Results":
         """Tables, fingerprint and evaluated checks of what the replications recorded."""
         runs = sorted(recordings, key=lambda r: r.replication)
@@ -113,6 +123,8 @@ class Results:
             spec,
             _versions(),
             (*warnings, *([PROXIED_NOTE] if any(r.proxied for r in runs) else ())),
+            command,
+            tuple(assumptions),
         )
         books = [r.books for r in runs if r.books is not None]
         captures = {name: data for r in runs for name, data in r.captures.items()}
@@ -211,6 +223,7 @@ class Results:
             (part / "figures").mkdir()
             for name, plot in self.plot.all():
                 (part / "figures" / f"{name}.png").write_bytes(plot.png())
+        write_report(part, self)
         text = json.dumps(self.manifest(), indent=2, ensure_ascii=False)
         (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
@@ -219,8 +232,9 @@ class Results:
         i = self.info
         return {
             "schemaVersion": SCHEMA_VERSION,
-            "kind": "RunResult",
+            "kind": self.KIND,
             "name": i.name,
+            "command": i.command,
             "seed": i.seed,
             "replications": i.replications,
             "durationNs": i.duration_ns,
@@ -231,13 +245,16 @@ class Results:
             "checks": [asdict(check) for check in self.checks],
             "packets": [books.as_dict() for books in self.books],
             "spec": dict(i.spec),
+            "assumptions": [asdict(assumption) for assumption in i.assumptions],
         }
 
     @classmethod
     def read(cls, folder: str | Path) -> "Results":
         """Read a result folder back. FileNotFoundError when it is none, ValueError when it is damaged or too new."""
+        from netsim.experiment.assumptions import from_json
+
         source = Path(folder)
-        manifest = _read_manifest(source)
+        manifest = read_manifest(source)
         info = RunInfo(
             manifest["name"],
             manifest["seed"],
@@ -248,6 +265,8 @@ class Results:
             manifest["spec"],
             manifest["versions"],
             tuple(manifest["warnings"]),
+            manifest.get("command", ""),
+            from_json(manifest.get("assumptions", [])),
         )
         requests = pd.read_parquet(source / "requests.parquet")
         if "queries" not in requests:  # written before look-ups were a load
@@ -266,7 +285,8 @@ def _measured(table: pd.DataFrame, info: RunInfo) -> pd.DataFrame:
     return table[table["t_ns"] >= info.warmup_ns] if info.warmup_ns else table
 
 
-def _read_manifest(source: Path) -> dict[str, Any]:
+def read_manifest(source: Path) -> dict[str, Any]:
+    """`run.json` of a result folder. FileNotFoundError when it is none, ValueError when it is damaged or too new."""
     path = source / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{source} is no result folder: there is no {MANIFEST} in it")
