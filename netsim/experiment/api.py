@@ -128,7 +128,7 @@ def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]")
     checks = [
         compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in spec.checks
     ]
-    return Results.from_recordings(
+    results = Results.from_recordings(
         recordings,
         name=bundle.name,
         spec=spec.model_dump(mode="json", by_alias=True),
@@ -137,9 +137,8 @@ def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]")
         warmup_ns=spec.warmup_ns,
         checks=checks,
         warnings=bundle.notes,
-        command=_command(bundle, seed, len(recordings)),
-        assumptions=assumptions(bundle.topology),
     )
+    return results.came_from(_command(bundle, seed, len(recordings)), assumptions(bundle.topology))
 
 
 def load(path: str | Path) -> Experiment:

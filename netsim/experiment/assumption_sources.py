@@ -1,7 +1,7 @@
 """What each time and rate of the control plane does, and where its default is from: text for the report.
 
-Called by `assumptions`. Keys are `part.field` of `netsim.cluster.timing.Timing`; what has no line here is shown with its
-value alone. Files are those of kubernetes/kubernetes unless they say otherwise.
+Called by `assumptions`. Keys are `part.field` of `netsim.cluster.timing.Timing`; what has no line here is shown
+with its value alone. Files are those of kubernetes/kubernetes unless they say otherwise.
 """
 
 from collections.abc import Mapping

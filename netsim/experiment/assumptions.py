@@ -124,7 +124,7 @@ def _kernel(spec: "ClusterSpec") -> Iterator[Assumption]:
     race = "conntrack_race_window_ns" in spec.model_fields_set
     rows = (
         ("tcp_syn_retries", str(kernel.tcp_syn_retries), _SYSCTL, "a SYN is repeated so often"),
-        ("tcp_syn_linear_timeouts", str(kernel.tcp_syn_linear_timeouts), f"{_SYSCTL}; {linear}", "of these before doubling"),
+        ("tcp_syn_linear_timeouts", str(kernel.tcp_syn_linear_timeouts), f"{_SYSCTL}; {linear}", "evenly spaced"),
         ("tcp_synack_retries", str(kernel.tcp_synack_retries), _SYSCTL, "a SYN-ACK is repeated so often"),
         ("tcp_retries2", str(kernel.tcp_retries2), _SYSCTL, "data is repeated so often"),
         ("nf_conntrack_max", f"{kernel.nf_conntrack_max:,}", _KUBE_PROXY, "entries; then new flows are dropped"),

@@ -38,11 +38,12 @@ def read_results(folder: Path) -> "Results | Comparison":
     from netsim.experiment.comparison import Comparison
     from netsim.experiment.results import Results, read_manifest
 
-    kinds = {Results.KIND: Results.read, Comparison.KIND: Comparison.read}
     kind = read_manifest(folder).get("kind")
-    if kind not in kinds:
-        raise ValueError(f"{folder} holds a {kind}: no report is made of that")
-    return kinds[kind](folder)
+    if kind == Comparison.KIND:
+        return Comparison.read(folder)
+    if kind != Results.KIND:
+        raise ValueError(f"{folder} holds a {kind}: no page is made of that")
+    return Results.read(folder)
 
 
 def _run(results: "Results") -> "Run":

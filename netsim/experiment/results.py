@@ -15,7 +15,7 @@ folder holds
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -108,8 +108,6 @@ class Results:
         warmup_ns: int = 0,
         checks: Sequence[Check] = (),
         warnings: Sequence[str] = (),
-        command: str = "",
-        assumptions: "Sequence[Assumption]" = (),
     ) -> "Results":
         """Tables, fingerprint and evaluated checks of what the replications recorded."""
         runs = sorted(recordings, key=lambda r: r.replication)
@@ -123,8 +121,6 @@ class Results:
             spec,
             _versions(),
             (*warnings, *([PROXIED_NOTE] if any(r.proxied for r in runs) else ())),
-            command,
-            tuple(assumptions),
         )
         books = [r.books for r in runs if r.books is not None]
         captures = {name: data for r in runs for name, data in r.captures.items()}
@@ -133,6 +129,11 @@ class Results:
         results = cls(info, *frames, books, captures=captures, proxied=proxied)
         results.checks = tuple(check.evaluate(results.analysis) for check in checks)
         return results
+
+    def came_from(self, command: str, assumptions: "Iterable[Assumption]") -> "Results":
+        """Keep how to run it again and what the model took for granted. Returns itself."""
+        self.info = replace(self.info, command=command, assumptions=tuple(assumptions))
+        return self
 
     @property
     def fingerprint(self) -> str:

@@ -3,6 +3,7 @@
 Called by `run_sections`. Stages and their words are those of `measure.budget`.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -117,7 +118,7 @@ def nodes_chart(failover: Failover, fault: str) -> Html | None:
     mean = after.groupby("node", sort=True)[["seen_ns", "started_ns", "synced_ns"]].mean()
     mean = mean.sort_values("synced_ns", kind="stable", ascending=False).head(_MOST_ROWS)
     marks = [(name, float((part[column] - part["fault_ns"]).dropna().mean())) for name, column in _MARKS]
-    marks = [(name, at) for name, at in marks if at == at]
+    marks = [(name, at) for name, at in marks if not math.isnan(at)]
     return _nodes_drawing(mean, marks, len(part))
 
 
@@ -155,8 +156,8 @@ def _nodes_drawing(mean: pd.DataFrame, marks: Sequence[tuple[str, float]], repli
     )
     told = ", ".join(f"{node} {seconds(float(t['synced_ns']))}" for node, t in mean.iterrows())
     return figure(
-        f"When each client node's kube-proxy had the change in its rules{over}. Until the end of its bar a node sends new "
-        "connections as before.",
+        f"When each client node's kube-proxy had the change in its rules{over}. Until the end of its bar a node sends "
+        "new connections as before.",
         waits,
         chart(height, f"Rules written after the fault: {told}", drawn),
     )
@@ -167,7 +168,7 @@ def _node_row(node: str, times: "pd.Series[float]", top: float, scale: Scale) ->
     parts = [el("text", fitted(node, 156), x=scale.start - 8, y=top + 11, class_="end")]
     spans = (("wait", seen, started, "waited"), ("sync", started, synced, "wrote its rules"))
     for stage, begin, end, words in spans:
-        if begin == begin and end > begin:
+        if end > begin:
             x = scale.at(begin / _S)
             tip = f"{node} {words} for {seconds(end - begin)}, until {seconds(end)} after the fault"
             width = max(1.0, scale.at(end / _S) - x)

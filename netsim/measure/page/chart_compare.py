@@ -32,8 +32,8 @@ _LEFT: Final = 190
 _PANELS: Final = (
     ("Time to connect: median, and p99 as a line", "connect_p50_ns", "", "connect_p99_ns", "series0", False),
     ("First sync of all rules", "first_sync_ns", "", "", "series3", True),
-    ("Sync after a change: mean, and the longest as a line", "change_sync_ns", "", "change_sync_max_ns", "series1", True),
-    ("Outage: mean, and its 95% interval as a line", "outage_ns", "outage_low_ns", "outage_high_ns", "series2", False),
+    ("Sync after a change: mean, longest as a line", "change_sync_ns", "", "change_sync_max_ns", "series1", True),
+    ("Outage: mean, and its 95% CI as a line", "outage_ns", "outage_low_ns", "outage_high_ns", "series2", False),
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def _panel(part: pd.DataFrame, title: str, column: str, low: str, high: str, col
     rows = [_values(row, column, low, high) for _, row in part.iterrows()]
     height = 12 + _ROW * len(rows) + 24
     box = Box(_LEFT, 6, WIDTH - 90, height - 22)
-    known = [value for _, *values in rows for value in values if value == value and value > 0]
+    known = [value for _, *values in rows for value in values if value > 0]
     most, least = max(known, default=1.0), min(known, default=1.0)
     begin = 10 ** math.floor(math.log10(least)) if log else 0.0
     scale = Scale(begin, most * (1.6 if log else 1.02), box.left, box.right, log)
@@ -67,14 +67,14 @@ def _values(row: "pd.Series[Any]", column: str, low: str, high: str) -> tuple[st
 
 def _bar(tip: str, values: tuple[float, float, float], top: float, scale: Scale, colour: str) -> list[Html]:
     value, low, high = values
-    if value != value:
+    if math.isnan(value):
         return [el("text", "nothing measured", x=scale.start + 6, y=top + 12, class_="tick")]
     width = max(0.5, scale.at(value) - scale.start)
     parts = [
         titled("rect", tip, x=scale.start, y=top + 1, width=width, height=_ROW - 7, class_=f"bar {colour}")
     ]
     reach = value
-    if high == high and high > low:
+    if high > low:
         y, reach = top + _ROW / 2 - 2.5, max(value, high)
         parts.append(el("line", x1=scale.at(low), x2=scale.at(high), y1=y, y2=y, class_="whisker"))
     parts.append(el("text", seconds(value), x=scale.at(reach) + 6, y=top + 12))

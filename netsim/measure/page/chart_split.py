@@ -23,7 +23,7 @@ def split_chart(split: LoadSplit) -> Html:
     height = 10 + row * len(table) + 42
     box = Box(_LEFT, 6, WIDTH - 130, height - 40)
     columns = ["high", "connection_share", "request_share"]
-    most = float(table[columns].max(axis=None)) if len(table) else 1.0
+    most = float(table[columns].to_numpy(dtype=float).max()) if len(table) else 1.0
     scale = Scale(0, max(most, 1e-6) * 1.02, box.left, box.right)
     drawn = [x_axis(box, scale, f"share of connections{' and of requests' if kept else ''}", _share_tick)]
     for index, (_, endpoint) in enumerate(table.iterrows()):
@@ -33,8 +33,8 @@ def split_chart(split: LoadSplit) -> Html:
         if len(split.table) > len(table)
         else ""
     )
-    caption = f"A bar that ends within its band is no farther from the expected share than chance puts it 95 times in 100.{rest}"
-    return figure(caption, _legend(kept), chart(height, _label(split), drawn))
+    caption = "A bar that ends within its band is no farther off than chance puts it in 95 cases of 100."
+    return figure(caption + rest, _legend(kept), chart(height, _label(split), drawn))
 
 
 def _share_tick(value: float) -> str:

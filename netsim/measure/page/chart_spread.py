@@ -55,7 +55,8 @@ def outage_chart(failover: Failover, fault: str) -> Html | None:
         words, marks = _estimate(name, value, interval, (across, up.at(height)), shape)
         drawn += marks
         entries.append((swatch(el("path", d=f"M11 7{shape}", class_="median")), words))
-    label = f"Outage over {x.size} replications: {seconds(x[0] * _S)} to {seconds(x[-1] * _S)}, median {seconds(median * _S)}"
+    reach = f"{seconds(x[0] * _S)} to {seconds(x[-1] * _S)}, median {seconds(median * _S)}"
+    label = f"Outage over {x.size} replications: {reach}"
     return figure(f"How long it hurt, over {x.size} replications.", legend(entries), chart(290, label, drawn))
 
 
@@ -101,7 +102,7 @@ def latency_chart(requests: pd.DataFrame, load: str) -> Html | None:
     up = Scale(0.7, float(counts.max()) * 1.3, box.bottom, box.top, log=True)
     drawn = [
         y_axis(box, up, "requests, logarithmic", lambda v: f"{v:,.0f}"),
-        x_axis(box, across, "latency of successful requests [ms], logarithmic", lambda v: f"{v:.3g}"),
+        x_axis(box, across, "latency of successful requests [ms], logarithmic", lambda v: f"{v:g}"),
     ]
     for count, begin, end in zip(counts, edges, edges[1:], strict=False):
         if count:
@@ -166,7 +167,7 @@ def lookup_chart(groups: Sequence[tuple[str, Any]]) -> Html | None:
     across, up = Scale(low, high, box.left, box.right, log=True), Scale(0, 1, box.bottom, box.top)
     drawn = [
         y_axis(box, up, "look-ups at most that long", lambda v: f"{100 * v:g}%"),
-        x_axis(box, across, "time until the application knew [ms], logarithmic", lambda v: f"{v:.3g}"),
+        x_axis(box, across, "time until the application knew [ms], logarithmic", lambda v: f"{v:g}"),
     ]
     entries = []
     for index, (name, x) in enumerate(series):

@@ -28,7 +28,9 @@ def syncs_chart(syncs: pd.DataFrame, duration_ns: int, faults_ns: "list[int]") -
     for row, node in enumerate(nodes):
         top = box.top + 3 + 20 * row
         drawn.append(el("text", fitted(node, 156), x=box.left - 8, y=top + 11, class_="end"))
-        drawn += [_sync(entry, top, across) for entry in later[later["node"] == node].itertuples()]
+        mine = later[later["node"] == node]
+        columns = (mine[name].tolist() for name in ("t_ns", "cost_ns", "full", "services"))
+        drawn += [_sync(node, *values, top=top, across=across) for values in zip(*columns, strict=True)]
     return figure(
         "When kube-proxy wrote its rules on each node, first replication. A bar is as long as writing took, at least a "
         "hair's breadth.",
@@ -36,16 +38,8 @@ def syncs_chart(syncs: pd.DataFrame, duration_ns: int, faults_ns: "list[int]") -
     )
 
 
-def _sync(entry: "tuple[object, ...]", top: float, across: Scale) -> Html:
-    end, cost, node = (
-        int(str(entry.t_ns)),
-        int(str(entry.cost_ns)),
-        entry.node,
-    )
-    services = str(entry.services)
-    what = (
-        "all rules" if entry.full else f"rules of {services}" if services else "nothing changed"
-    )
+def _sync(node: str, end: int, cost: int, full: bool, services: str, *, top: float, across: Scale) -> Html:
+    what = "all rules" if full else f"rules of {services}" if services else "nothing changed"
     x = across.at((end - cost) / _S)
     tip = f"{node} at {seconds(end)}: {what}, written in {seconds(cost)}"
     return titled(

@@ -42,7 +42,7 @@ _LINES: Final[Mapping[str, str]] = {
 def timeline_chart(
     requests: pd.DataFrame, failover: Failover | None, service: str, replication: int
 ) -> Html | None:
-    """Requests of one Service in one replication around its first fault (or of the whole run); None if there are none."""
+    """Requests of one Service in one replication around its first fault, or of the whole run; None for none."""
     marks = first_marks(failover, replication)
     own = requests[(requests["service"] == service) & (requests["replication"] == replication)]
     own = window(own[own["outcome"] != "aborted"], marks)

@@ -18,9 +18,20 @@ from netsim.measure.summary import seconds, seconds_range
 from netsim.measure.text import percent, request_rows
 from netsim.measure.verdict import p_text
 
-_HEAD = (
-    "variant", "connect p50", "p99", "endpoints", "least share", "most", "Jain", "p of the split", "first sync",
-    "later syncs", "mean", "longest", "outage", "95% interval of the mean", "failed requests",
+_SPREAD = (
+    "variant",
+    "connections",
+    "connect p50",
+    "connect p99",
+    "endpoints",
+    "least share",
+    "most",
+    "Jain",
+    "p",
+)
+_RULES = (
+    "variant", "first sync", "later syncs", "mean", "longest", "outages", "mean outage", "95% CI of mean",
+    "failed requests",
 )  # fmt: skip
 
 
@@ -55,33 +66,34 @@ def _side_by_side(compared: Compared) -> Section | None:
     below = []
     for service in services:
         part = compared.table[compared.table["service"] == service]
-        rows = [_row(row) for _, row in part.iterrows()]
-        numbers = table(_HEAD, rows, "l" + "r" * (len(_HEAD) - 1), f"Variants side by side: {service}")
-        drawn = [*comparison_charts(part), *scaling_charts(part), numbers]
+        records = [row for _, row in part.iterrows()]
+        spread = table(
+            _SPREAD, map(_spread_row, records), "lrrrrrrrr", f"Time to connect and load split: {service}"
+        )
+        rules = table(
+            _RULES, map(_rules_row, records), "lrrrrrrrr", f"Writing the rules and failover: {service}"
+        )
+        drawn = [*comparison_charts(part), *scaling_charts(part), spread, rules]
         below.append(Section(f"compare-{identifier(service)}", str(service), join(drawn)))
     intro = "The same seeds for all: requests begin at the same times, and the same pod dies."
     return Section("compare", "Side by side", el("p", intro, class_="quiet"), tuple(below))
 
 
-def _row(row: "pd.Series[Any]") -> tuple[str, ...]:
+def _spread_row(row: "pd.Series[Any]") -> tuple[str, ...]:
+    return (
+        row["variant"], f"{row['connections']:,}", seconds(row["connect_p50_ns"]), seconds(row["connect_p99_ns"]),
+        str(row["endpoints"]), percent(row["smallest_share"]), percent(row["largest_share"]), f"{row['jain']:.4f}",
+        p_text(row["split_pvalue"]).removeprefix("p ").removeprefix("= "),
+    )  # fmt: skip
+
+
+def _rules_row(row: "pd.Series[Any]") -> tuple[str, ...]:
     interval = Interval(float(row["outage_low_ns"]), float(row["outage_high_ns"]))
     return (
-        row["variant"],
-        seconds(row["connect_p50_ns"]),
-        seconds(row["connect_p99_ns"]),
-        str(row["endpoints"]),
-        percent(row["smallest_share"]),
-        percent(row["largest_share"]),
-        f"{row['jain']:.4f}",
-        p_text(row["split_pvalue"]).removeprefix("p ").removeprefix("= "),
-        seconds(row["first_sync_ns"]),
-        str(row["changes"]),
-        seconds(row["change_sync_ns"]),
-        seconds(row["change_sync_max_ns"]),
-        seconds(row["outage_ns"]),
-        seconds_range(interval) if row["outages"] > 1 and interval.known else "-",
-        f"{row['failed']:,}",
-    )
+        row["variant"], seconds(row["first_sync_ns"]), str(row["changes"]), seconds(row["change_sync_ns"]),
+        seconds(row["change_sync_max_ns"]), str(row["outages"]), seconds(row["outage_ns"]),
+        seconds_range(interval) if row["outages"] > 1 and interval.known else "-", f"{row['failed']:,}",
+    )  # fmt: skip
 
 
 def _requests(compared: Compared) -> Section:

@@ -8,6 +8,7 @@ from importlib.resources import files
 from netsim.measure.page.markup import Html, el, join
 from netsim.measure.page.svg import patterns
 
+_MOST_ENTRIES = 32
 # Nothing may be fetched, and only what is in the page may run.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:"
 
@@ -78,7 +79,9 @@ def _tile(tile: Tile) -> Html:
 
 
 def _navigation(sections: Sequence[Section]) -> Html:
-    return el("nav", el("p", "On this page"), _entries(sections, 2), aria_label="On this page")
+    """Two levels of headings, or one where that is enough for a long page."""
+    depth = 2 if sum(1 + len(s.below) for s in sections) <= _MOST_ENTRIES else 1
+    return el("nav", el("p", "On this page"), _entries(sections, depth), aria_label="On this page")
 
 
 def _entries(sections: Sequence[Section], depth: int) -> Html:

@@ -63,12 +63,15 @@ def _code(character: str) -> str:
     return "-" if character in "-/. " else f"_{ord(character):x}"
 
 
+_COLUMNS: Final = {"r": "num", "w": "wide"}
+
+
 def table(
     head: Sequence[str], rows: Iterable[Sequence[str]], align: str, caption: str = "", sortable: bool = True
 ) -> Html:
-    """A table with columns aligned by letters: `l` text, `r` numbers. The first cell of a row is its heading. A
-    sortable one has buttons in its head, which page.js brings to life."""
-    kinds = ["num" if letter == "r" else None for letter in align]
+    """A table with columns aligned by letters: `l` text, `w` long text, `r` numbers. The first cell of a row is its
+    heading. A sortable one has buttons in its head, which page.js brings to life."""
+    kinds = [_COLUMNS.get(letter) for letter in align]
     cells = [
         el("th", el("button", name, type="button") if sortable and name else name, scope="col", class_=kind)
         for name, kind in zip(head, kinds, strict=True)

@@ -20,8 +20,8 @@ def model_section(run: Run, prefix: str) -> Section:
     given = sum(a.given for a in run.assumptions)
     parts: list[Html] = []
     if topics:
-        said = f"{len(run.assumptions)} settings, {given} of them from the files of this experiment, the others defaults"
-        parts.append(el("p", f"{said} with the source of each.", class_="quiet"))
+        said = f"{len(run.assumptions)} settings, {given} of them from the files of this experiment"
+        parts.append(el("p", f"{said}, the others defaults with the source of each.", class_="quiet"))
     parts += [
         details(f"{topic} ({len(found)})", _topic(topic, found), open_=i == 0)
         for i, (topic, found) in enumerate(topics)
@@ -34,7 +34,7 @@ def _topic(topic: str, found: list[Assumption]) -> Html:
     rows = [
         (el("code", a.name), a.value, "this experiment" if a.given else a.source, a.meaning) for a in found
     ]
-    return table(_HEAD, rows, "llll", topic)
+    return table(_HEAD, rows, "lllw", topic)
 
 
 def _inert(run: Run, prefix: str) -> Section | None:

@@ -1,4 +1,6 @@
-"""The two kinds of page: of one run, and of the variants of an experiment side by side. Called by `experiment.report`."""
+"""The two kinds of page: of one run, and of an experiment's variants side by side. Called by `experiment.report`."""
+
+from dataclasses import replace
 
 from netsim.measure.page.compare_sections import compare_sections
 from netsim.measure.page.document import Section, Tile, document
@@ -22,7 +24,9 @@ def compare_page(compared: Compared) -> str:
         for name, run in compared.runs.items()
     ]
     lead = f"{len(compared.runs)} variants, each {_lead(first.header)}"
-    facts = _fact_list([*_what(first.header, compared.fingerprint, first), *_command(compared.command)])
+    common = [a for a in first.assumptions if all(a in run.assumptions for run in compared.runs.values())]
+    what = _what(first.header, compared.fingerprint, replace(first, assumptions=common))
+    facts = _fact_list([*what, *_command(compared.command)])
     return document(
         compared.name, lead, facts, _compared_tiles(compared), [*compare_sections(compared), *each]
     )

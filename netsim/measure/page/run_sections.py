@@ -143,7 +143,7 @@ def _stages(failover: Failover, fault: str) -> Html:
     own = {str(row["stage"]): row for _, row in summary[summary["fault"] == fault].iterrows()}
     total = float(own["outage"]["mean_ns"]) or 1.0
     rows = [_stage_row(stage, own[stage], total) for stage in (*STAGES, "outage")]
-    return table(_STAGE_HEAD, rows, "lrrrrrrrl", "The budget: stages add up to the outage", sortable=False)
+    return table(_STAGE_HEAD, rows, "lrrrrrrrw", "The budget: stages add up to the outage", sortable=False)
 
 
 def _stage_row(stage: str, row: "pd.Series[Any]", total: float) -> tuple[str, ...]:
@@ -198,7 +198,8 @@ def _splits(run: Run, prefix: str) -> Section | None:
 
 
 SPLIT_HEAD = (
-    "endpoint", "pod", "node", "connections", "share", "expected", "95% of chance", "requests", "share of requests", "failed",
+    "endpoint", "pod", "node", "connections", "share", "expected", "95% of chance", "requests", "share of requests",
+    "failed",
 )  # fmt: skip
 
 
@@ -286,7 +287,7 @@ def _drops(run: Run, prefix: str) -> Section | None:
         (el("code", reason), hook, f"{count:,}", ", ".join(nodes)) for reason, hook, count, nodes in drops
     ]
     counted = (
-        table(_DROP_HEAD, rows, "llrl", "Dropped packets by reason")
+        table(_DROP_HEAD, rows, "llrw", "Dropped packets by reason")
         if rows
         else el("p", "No packet was dropped.")
     )
