@@ -122,12 +122,16 @@ def _mark_lines(marks: Mapping[str, Any], zero: float, across: Scale, box: Box) 
     found += [
         (name, (float(marks[c]) - zero) / _S, "mark") for c, name in _LINES.items() if pd.notna(marks[c])
     ]
+    texts = [f"{name} {seconds(at * _S)}" if kind == "mark" else name for name, at, kind in found]
+    crowded = any(
+        across.at(at) + 7 * len(words) > WIDTH for words, (_, at, _) in zip(texts, found, strict=True)
+    )
     parts = []
-    for row, (name, at, kind) in enumerate(reversed(found)):
-        # The earliest label is the highest: lines of later marks end below it and cross no words.
-        x, y = across.at(at), box.top - 8 - 14 * row
-        words = f"{name} {seconds(at * _S)}" if kind == "mark" else name
-        left = x + 7 * len(words) > WIDTH
+    for row, (words, (_, at, kind)) in enumerate(zip(texts, found, strict=True)):
+        # No line may cross the words of another mark: at the right of a line the earliest words are the highest, at
+        # its left the latest.
+        left = crowded and kind == "mark"
+        x, y = across.at(at), box.top - 8 - 14 * (row - 1 if left else len(found) - 1 - row)
         parts.append(el("line", x1=x, x2=x, y1=y - 8, y2=box.bottom, class_=kind))
         parts.append(
             el("text", words, x=x - 4 if left else x + 4, y=y, class_=f"{kind} end" if left else kind)
@@ -136,7 +140,7 @@ def _mark_lines(marks: Mapping[str, Any], zero: float, across: Scale, box: Box) 
 
 
 def _caption(own: pd.DataFrame, step: int, replication: int) -> str:
-    drawn = "" if step == 1 else f"; every {step}th success is drawn, and every failure"
+    drawn = "" if step == 1 else f"; one success in {step} is drawn, and every failure"
     return f"Replication {replication}, {len(own):,} requests{drawn}. Point at a mark to see which request it is."
 
 

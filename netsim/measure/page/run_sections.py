@@ -36,7 +36,7 @@ from netsim.measure.syncs import changes, first_syncs, syncs_frame
 from netsim.measure.text import REQUEST_HEAD, CheckLine, percent, request_rows
 from netsim.measure.verdict import p_text
 
-_STAGE_HEAD = ("stage", "mean", "share", "95% CI of mean", "p50", "p95", "min", "max", "what it is")
+_STAGE_HEAD = ("stage", "mean", "share", "95% CI of mean", "p50", "p95", "min", "max")
 
 
 def run_sections(run: Run, prefix: str = "") -> tuple[Section, ...]:
@@ -143,19 +143,21 @@ def _stages(failover: Failover, fault: str) -> Html:
     own = {str(row["stage"]): row for _, row in summary[summary["fault"] == fault].iterrows()}
     total = float(own["outage"]["mean_ns"]) or 1.0
     rows = [_stage_row(stage, own[stage], total) for stage in (*STAGES, "outage")]
-    return table(_STAGE_HEAD, rows, "lrrrrrrrw", "The budget: stages add up to the outage", sortable=False)
+    caption = "The budget: stages add up to the outage"
+    if len(failover.of(fault)) == 1:
+        return table(("stage", "time", "share"), [row[:3] for row in rows], "lrr", caption, sortable=False)
+    return table(_STAGE_HEAD, rows, "lrrrrrrr", caption, sortable=False)
 
 
 def _stage_row(stage: str, row: "pd.Series[Any]", total: float) -> tuple[str, ...]:
     interval = Interval(float(row["mean_low_ns"]), float(row["mean_high_ns"]))
     numbers = [seconds(float(row[f"{name}_ns"])) for name in ("p50", "p95", "min", "max")]
     return (
-        stage,
+        join([stage, el("small", STAGE_WORDS.get(stage, "all of it"))]),
         seconds(float(row["mean_ns"])),
         percent(float(row["mean_ns"]) / total),
         seconds_range(interval) if interval.known else "-",
         *numbers,
-        STAGE_WORDS.get(stage, "all of it"),
     )
 
 
