@@ -207,6 +207,10 @@ def test_it_prints(opened: Page) -> None:
         assert opened.eval("getComputedStyle(document.querySelector('nav')).display") == "none"
         opened.eval("dispatchEvent(new Event('beforeprint'))")
         assert opened.eval("[...document.querySelectorAll('details')].every(part => part.open)")
+        opened.call(
+            "Emulation.setDeviceMetricsOverride", width=680, height=900, deviceScaleFactor=1, mobile=False
+        )
+        assert opened.eval("document.documentElement.scrollWidth") <= 680
         assert opened.call("Page.printToPDF")["data"].startswith("JVBERi0")  # %PDF-
         kept = os.environ.get("NETSIM_SCREENSHOTS")
         if kept:

@@ -39,7 +39,9 @@ def outage_chart(failover: Failover, fault: str) -> Html | None:
     if x.size < 2 or x[-1] <= 0:
         return None
     box = Box(64, 24, WIDTH - 24, 250)
-    across, up = Scale(0, float(x[-1]) * 1.04, box.left, box.right), Scale(0, 1, box.bottom, box.top)
+    mean = _seconds(failover.interval(fault))
+    longest = max(float(x[-1]), mean.high if mean.known else 0.0)
+    across, up = Scale(0, longest * 1.04, box.left, box.right), Scale(0, 1, box.bottom, box.top)
     drawn = [
         y_axis(box, up, "replications at most that long", lambda v: f"{100 * v:g}%"),
         x_axis(box, across, "outage [s]", lambda v: f"{v:g}", 8),
@@ -49,7 +51,7 @@ def outage_chart(failover: Failover, fault: str) -> Html | None:
     median = quantile(x, 0.5)
     estimates = (
         ("median", median, quantile_interval(x, 0.5), 0.5, "m-5 0l5-5l5 5l-5 5z"),
-        ("mean", float(x.mean()), _seconds(failover.interval(fault)), 0.08, "m-5-5h10v10h-10z"),
+        ("mean", float(x.mean()), mean, 0.08, "m-5-5h10v10h-10z"),
     )
     for name, value, interval, height, shape in estimates:
         words, marks = _estimate(name, value, interval, (across, up.at(height)), shape)

@@ -34,7 +34,7 @@ def _topic(topic: str, found: list[Assumption]) -> Html:
     rows = [
         (el("code", a.name), a.value, "this experiment" if a.given else a.source, a.meaning) for a in found
     ]
-    return table(_HEAD, rows, "lllw", topic)
+    return table(_HEAD, rows, "llww", topic)
 
 
 def _inert(run: Run, prefix: str) -> Section | None:

@@ -81,7 +81,7 @@ def _requests(run: Run, prefix: str) -> Section:
     requests = run.analysis.requests
     if requests.empty:
         return Section(f"{prefix}requests", "Requests", el("p", "No request was made."))
-    align = "lrrrrrrrrl"
+    align = "lrrrrrrrrw"
     parts = [
         table(
             REQUEST_HEAD, request_rows(requests), align, "Requests by load; latency of those that succeeded"
