@@ -42,6 +42,7 @@ def timeline_plot(requests: pd.DataFrame, failover: Failover | None, service: st
         if marks:
             _draw_marks(axes, marks, zero)
         axes.set_yscale("log")
+        axes.margins(y=0.08)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         low, high = axes.get_ylim()
         axes.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if high < 20 * low else ""))
@@ -50,9 +51,7 @@ def timeline_plot(requests: pd.DataFrame, failover: Failover | None, service: st
         fault = f", {marks['fault']}" if marks else ""
         note = f"replication {replication}, {len(own):,} requests shown"
         titled(axes, f"Requests to {service}{fault}", note, _LINES if marks else 0)
-        axes.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, handletextpad=0.3, columnspacing=1.4
-        )
+        plot.legend(loc="outside lower center", ncols=3, handletextpad=0.3, columnspacing=1.4)
         return plot
 
 

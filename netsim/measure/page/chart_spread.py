@@ -166,19 +166,27 @@ def lookup_chart(groups: Sequence[tuple[str, Any]]) -> Html | None:
     low = max(min(float(x[0]) for _, x in series) * 0.9, 1e-3)
     high = max(float(x[-1]) for _, x in series) * 1.1
     box = Box(64, 24, WIDTH - 24, 250)
-    across, up = Scale(low, high, box.left, box.right, log=True), Scale(0, 1, box.bottom, box.top)
+    across = Scale(low, high, box.left, box.right, log=True)
+    up = Scale(0.5 / max(len(x) for _, x in series), 1, box.bottom, box.top, log=True)
     drawn = [
-        y_axis(box, up, "look-ups at most that long", lambda v: f"{100 * v:g}%"),
+        y_axis(box, up, "look-ups that take longer, logarithmic", lambda v: f"{100 * v:g}%"),
         x_axis(box, across, "time until the application knew [ms], logarithmic", lambda v: f"{v:g}"),
     ]
     entries = []
     for index, (name, x) in enumerate(series):
         kind = index % len(SHAPES)
-        drawn.append(
-            el("path", d=_stairs(np.maximum(x, low), across, up), class_=f"line series{kind} dash{kind}")
-        )
+        drawn.append(el("path", d=_tail(x, across, up), class_=f"line series{kind} dash{kind}"))
         entries.append((swatch(el("line", x2=22, y1=7, y2=7, class_=f"line series{kind} dash{kind}")), name))
     label = "Look-ups: " + "; ".join(name for name, _ in series)
     return figure(
-        "The share of look-ups that took at most that long.", legend(entries), chart(290, label, drawn)
+        "The share of look-ups that took longer. A lost packet shows as a step at the resolver's time-out.", legend(entries), chart(290, label, drawn)
     )
+
+
+def _tail(x: Floats, across: Scale, up: Scale) -> str:
+    """The share that is larger, as path data; the steps that are left out are not those at the end."""
+    ends = np.unique(np.geomspace(1, x.size, min(x.size, _MOST_CORNERS)).astype(int))[::-1]
+    corners = [f"M{number(across.start)} {number(up.at(1))}"]
+    for left in ends:
+        corners.append(f"H{number(across.at(float(x[x.size - left])))}V{number(up.at((left - 1) / x.size))}")
+    return "".join(corners)
