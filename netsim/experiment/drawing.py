@@ -78,7 +78,7 @@ def _reached(service: Service) -> str:
 def _nodes(cluster: "Cluster", serving: dict[str, list[str]]) -> list[NodeBox]:
     pods: dict[str, list[PodBox]] = defaultdict(list)
     for pod in sorted(cluster.api.list(Pod), key=lambda pod: (pod.metadata.namespace, pod.key)):
-        serves = tuple(dict.fromkeys(serving.get(pod.status.podIP, [])))
+        serves = tuple(sorted(set(serving.get(pod.status.podIP, []))))
         box = PodBox(pod.metadata.name, pod.status.podIP, pod.status.is_ready, serves)
         pods[pod.spec.nodeName].append(box)
     ready = {node.metadata.name: _is_ready(node) for node in cluster.api.list(Node)}

@@ -12,7 +12,7 @@ from typing import Final
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from netsim.measure.style import BLACK, GREY, SERIES, VERMILION, YELLOW, Plot, canvas, look
+from netsim.measure.style import BLACK, GREY, SERIES, VERMILION, YELLOW, Plot, look
 
 _IN_A_ROW: Final = 4
 _MOST_PODS: Final = 10
@@ -71,11 +71,12 @@ def topology_plot(view: View) -> Plot:
     lines = len(letters) + (len(view.services) > len(letters))
     heights = [_HEAD + _POD * max(1, *(min(len(n.pods), _MOST_PODS + 1) for n in row)) + 0.1 for row in rows]
     width = max(
-        3.2, max(len(row) for row in rows or [()]) * (_WIDE + _GAP) + _GAP, 7.2 if view.services else 0
+        4.8, max(len(row) for row in rows or [()]) * (_WIDE + _GAP) + _GAP, 7.2 if view.services else 0
     )
     height = 0.5 + _LINE * lines + 0.15 + sum(h + 0.45 for h in heights) + (0.45 if view.outside else 0.05)
     with look():
-        plot, axes = canvas(width, height)
+        plot = Plot(figsize=(width, height))
+        axes = plot.add_axes((0, 0, 1, 1))
         axes.set_xlim(0, width)
         axes.set_ylim(height, 0)
         axes.axis("off")

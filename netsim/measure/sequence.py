@@ -80,7 +80,7 @@ def _events(
     packet: "PacketJourney", journey: "Journey", undone: set[tuple[str, Socket, Socket]]
 ) -> Iterator[Arrow | Mark]:
     before, sent = packet.first, packet.first
-    # A rewrite is told before it is done: the step that follows has the new addresses.
+    # NAT is told before it is done: the step that follows has the new addresses. IPVS is told afterwards.
     for step, following in zip_longest(packet.steps, packet.steps[1:], fillvalue=packet.last):
         if step.kind == "transmit":
             sent = step
@@ -88,7 +88,8 @@ def _events(
             yield _arrow(sent if sent.namespace == before.namespace else before, step, journey)
         elif step.kind in _KINDS:
             kind = _kind(step, following.flow, undone)
-            short = _short(step, before.flow, following.flow)
+            change = (before.flow, step.flow) if step.kind == "ipvs" else (step.flow, following.flow)
+            short = _short(step, *change)
             yield Mark(step.at_ns, step.namespace, kind, step.detail, short, step.uid)
         elif step.kind == "drop":
             reason = step.detail.split(":")[0]

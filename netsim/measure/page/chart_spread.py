@@ -179,7 +179,9 @@ def lookup_chart(groups: Sequence[tuple[str, Any]]) -> Html | None:
         entries.append((swatch(el("line", x2=22, y1=7, y2=7, class_=f"line series{kind} dash{kind}")), name))
     label = "Look-ups: " + "; ".join(name for name, _ in series)
     return figure(
-        "The share of look-ups that took longer. A lost packet shows as a step at the resolver's time-out.", legend(entries), chart(290, label, drawn)
+        "The share of look-ups that took longer. A lost packet shows as a step at the resolver's time-out.",
+        legend(entries),
+        chart(290, label, drawn),
     )
 
 
