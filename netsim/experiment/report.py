@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from netsim.measure.page.model import Run
 
 REPORT: Final = "report.html"
+_POINTS: Final = 8000  # marks of requests on a page, so that it stays small
 
 
 def report_html(results: "Results | Comparison") -> str:
@@ -22,7 +23,8 @@ def report_html(results: "Results | Comparison") -> str:
 
     if isinstance(results, Results):
         return run_page(_run(results))
-    runs = {name: _run(result) for name, result in results.results.items()}
+    most = max(300, _POINTS // max(1, len(results.results)))
+    runs = {name: _run(result, most) for name, result in results.results.items()}
     return compare_page(Compared(results.name, results.fingerprint, runs, results.table, results.command))
 
 
@@ -46,7 +48,7 @@ def read_results(folder: Path) -> "Results | Comparison":
     return Results.read(folder)
 
 
-def _run(results: "Results") -> "Run":
+def _run(results: "Results", most_points: int = 2500) -> "Run":
     from netsim.measure.page.model import Run
 
     info = results.info
@@ -60,4 +62,5 @@ def _run(results: "Results") -> "Run":
         info.versions,
         info.spec,
         info.command,
+        min(most_points, 2500),
     )

@@ -1,4 +1,4 @@
-"""The part of a run around its first fault: what a request timeline shows. Called by `timeline` and the report."""
+"""The part of a run around a fault: what a request timeline shows. Called by `timeline` and the report."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from netsim.measure.summary import Failover
 
 
-def first_marks(failover: "Failover | None", replication: int) -> dict[str, Any]:
-    """The row of the first fault of a replication, {} without one."""
+def fault_marks(failover: "Failover | None", replication: int, fault: str = "") -> dict[str, Any]:
+    """The row of a fault in a replication (default: the first one), {} without one."""
     if failover is None:
         return {}
-    own = failover.table[failover.table["replication"] == replication]
+    rows = failover.of(fault) if fault else failover.table
+    own = rows[rows["replication"] == replication]
     return {} if own.empty else dict(own.sort_values("fault_ns", kind="stable").iloc[0])
 
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from netsim.measure.around import first_marks, window
+from netsim.measure.around import fault_marks, window
 from netsim.measure.events import find_service
 from netsim.measure.gof import Floats
 from netsim.measure.style import BLACK, GREY, MARKERS, SERIES, VERMILION, Plot, canvas, look, titled
@@ -33,7 +33,7 @@ def timeline_plot(requests: pd.DataFrame, failover: Failover | None, service: st
     """
     service = find_service(service, set(requests["service"]) - {""})
     own = requests[(requests["service"] == service) & (requests["replication"] == replication)]
-    marks = first_marks(failover, replication)
+    marks = fault_marks(failover, replication)
     with look():
         plot, axes = canvas(7.2, 3.9)
         own = window(own, marks)

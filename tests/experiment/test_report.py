@@ -96,7 +96,7 @@ def test_the_timeline_holds_each_request_once(pages: Callable[[str], tuple[Resul
     assert failed["d"].count("M") == count > 0
     drawn = sum(found["d"].count("M") for found in paths)
     assert f"Replication 0, {drawn:,} requests." in page.text
-    counted = page.tables["Requests by endpoint, replication 0"][1:]
+    counted = page.tables["Requests by endpoint around pod-kill-1, replication 0"][1:]
     lost = sum(int(row[column].replace(",", "")) for row in counted for column in (2, 4, 6))
     assert lost == count
 
@@ -189,6 +189,16 @@ def test_netsim_report_makes_the_same_page_again(compared: Path, capsys: pytest.
         assert main(["report", str(folder)]) == 0
         assert capsys.readouterr().out == f"{page}\n"
         assert page.read_bytes() == before
+
+
+def test_netsim_report_opens_the_page(
+    compared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(opened.append(address)))
+    assert main(["report", str(compared), "--open"]) == 0
+    assert opened == [(compared / "report.html").absolute().as_uri()]
+    assert "no browser was found" in capsys.readouterr().err
 
 
 def test_netsim_report_says_what_is_no_result_folder(

@@ -119,7 +119,7 @@ def _lines(part: pd.DataFrame, title: str, column: str, log: bool) -> Html:
         kind = index % len(SHAPES)
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in at)
         drawn.append(el("path", d=path, class_=f"line series{kind} dash{kind}"))
-        drawn.append(el("path", d=points(at, SHAPES[kind]), class_=f"points big mark{kind}"))
+        drawn.append(el("path", d=points(at, SHAPES[kind]), class_=f"points mark{kind}"))
         entries.append((sample(SHAPES[kind], f"points mark{kind}"), str(mode)))
     drawn.append(
         el(

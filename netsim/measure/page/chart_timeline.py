@@ -5,12 +5,13 @@ pointer, which request that is. Where there are more than fit, every n-th succes
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from netsim.measure.around import first_marks, window
+from netsim.measure.around import fault_marks, window
 from netsim.measure.page.markup import Html, el, table
 from netsim.measure.page.svg import (
     CROSS,
@@ -29,7 +30,6 @@ from netsim.measure.page.svg import (
 from netsim.measure.summary import Failover, seconds
 
 _S: Final = 1e9
-_MOST_POINTS: Final = 2500
 _NAMED: Final = 6
 _HEIGHT: Final = 380
 _LINES: Final[Mapping[str, str]] = {
@@ -39,17 +39,27 @@ _LINES: Final[Mapping[str, str]] = {
 }
 
 
-def timeline_chart(
-    requests: pd.DataFrame, failover: Failover | None, service: str, replication: int
-) -> Html | None:
-    """Requests of one Service in one replication around its first fault, or of the whole run; None for none."""
-    marks = first_marks(failover, replication)
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a timeline shows: one Service in one replication, around a fault or ("") over the whole run, with at most so
+    many marks."""
+
+    service: str
+    replication: int
+    fault: str = ""
+    most: int = 2500
+
+
+def timeline_chart(requests: pd.DataFrame, failover: Failover | None, what: Shown) -> Html | None:
+    """The drawing; None where there is no request to draw."""
+    service, replication = what.service, what.replication
+    marks = fault_marks(failover, replication, what.fault)
     own = requests[(requests["service"] == service) & (requests["replication"] == replication)]
     own = window(own[own["outcome"] != "aborted"], marks)
     if own.empty:
         return None
     zero = float(marks["fault_ns"]) if marks else 0.0
-    shown, step = _thinned(own)
+    shown, step = _thinned(own, what.most)
     x = (shown["t_ns"].to_numpy(dtype=float) - zero) / _S
     y = np.maximum(shown["latency_ns"].to_numpy(dtype=float) / 1e6, 1e-3)
     box = Box(64, 74 if marks else 30, WIDTH - 14, _HEIGHT - 40)
@@ -77,10 +87,10 @@ def _exact(value: float) -> str:
     return f"{value:.9g}"
 
 
-def _thinned(own: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def _thinned(own: pd.DataFrame, most: int) -> tuple[pd.DataFrame, int]:
     """All failures, and every n-th success where there are too many."""
     good = own["outcome"] == "ok"
-    step = max(1, -(-int(good.sum()) // _MOST_POINTS))
+    step = max(1, -(-int(good.sum()) // most))
     if step == 1:
         return own, 1
     kept = ~good | (np.arange(len(own)) % step == 0)
@@ -144,10 +154,11 @@ def _caption(own: pd.DataFrame, step: int, replication: int) -> str:
     return f"Replication {replication}, {len(own):,} requests{drawn}. Point at a mark to see which request it is."
 
 
-def phases_table(requests: pd.DataFrame, failover: Failover, service: str, replication: int) -> Html | None:
+def phases_table(requests: pd.DataFrame, failover: Failover, what: Shown) -> Html | None:
     """What the timeline shows, in numbers: requests by endpoint before the fault, until the rules were written, and
     afterwards; None without a fault."""
-    marks = first_marks(failover, replication)
+    service, replication = what.service, what.replication
+    marks = fault_marks(failover, replication, what.fault)
     if not marks:
         return None
     own = requests[(requests["service"] == service) & (requests["replication"] == replication)]
@@ -166,5 +177,5 @@ def phases_table(requests: pd.DataFrame, failover: Failover, service: str, repli
             cells += [f"{len(here):,}", f"{bad:,}"]
         rows.append((str(name), *cells))
     head = ["endpoint", *(cell for name in names for cell in (name, "of these failed"))]
-    caption = f"Requests by endpoint, replication {replication}"
+    caption = f"Requests by endpoint around {marks['fault']}, replication {replication}"
     return table(head, rows, "l" + "rr" * len(names), caption)

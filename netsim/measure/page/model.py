@@ -48,7 +48,8 @@ class Analysis(Protocol):
 
 @dataclass(frozen=True)
 class Run:
-    """Everything that a page says about one run. `command` runs it again; `notes` are the loader's remarks."""
+    """Everything that a page says about one run. `command` runs it again; `notes` are the loader's remarks,
+    `most_points` limits the marks of a timeline."""
 
     header: Header
     analysis: "Analysis"
@@ -59,6 +60,7 @@ class Run:
     versions: Mapping[str, str] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
+    most_points: int = 2500
 
 
 @dataclass(frozen=True)

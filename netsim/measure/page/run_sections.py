@@ -25,7 +25,7 @@ from netsim.measure.page.chart_spread import (
     percentile_rows,
 )
 from netsim.measure.page.chart_syncs import syncs_chart
-from netsim.measure.page.chart_timeline import phases_table, timeline_chart
+from netsim.measure.page.chart_timeline import Shown, phases_table, timeline_chart
 from netsim.measure.page.document import Section
 from netsim.measure.page.markup import Html, details, el, identifier, join, table
 from netsim.measure.page.model import Run
@@ -34,8 +34,9 @@ from netsim.measure.split import LoadSplit
 from netsim.measure.summary import Failover, seconds, seconds_range
 from netsim.measure.syncs import changes, first_syncs, syncs_frame
 from netsim.measure.text import REQUEST_HEAD, CheckLine, percent, request_rows
-from netsim.measure.verdict import p_text
+from netsim.measure.verdict import Verdict, p_text
 
+_MOST_TIMELINES = 4
 _STAGE_HEAD = ("stage", "mean", "share", "95% CI of mean", "p50", "p95", "min", "max")
 
 
@@ -90,11 +91,23 @@ def _requests(run: Run, prefix: str) -> Section:
     looked = set(lookups_of(requests)["load"])
     for load in sorted(set(requests["load"]) - looked):
         parts.append(latency_chart(requests[requests["load"] == load], str(load)) or Html())
+    parts += _over_time(run)
     rows = percentile_rows(requests)
     parts.append(
         details("Percentiles with intervals", table(PERCENTILE_HEAD, rows, "lrrrrrr", "Latency of successes"))
     )
     return Section(f"{prefix}requests", "Requests", join(parts))
+
+
+def _over_time(run: Run) -> list[Html]:
+    """The timelines of Services that no fault concerned."""
+    calm = [name for name in run.analysis.asked if not run.analysis.failover(name).faults][:_MOST_TIMELINES]
+    found = [
+        timeline_chart(run.analysis.requests, None, Shown(s, _first(run), "", run.most_points)) for s in calm
+    ]
+    return [
+        part for name, drawn in zip(calm, found, strict=True) if drawn for part in (el("h3", name), drawn)
+    ]
 
 
 # ---------------------------------------------------------------- failovers
@@ -125,16 +138,19 @@ def _failover(run: Run, failover: Failover, fault: str, prefix: str) -> Section:
         parts += [budget_chart(failover, fault), _stages(failover, fault)]
     parts += [_after(failover, fault), _counts(part), nodes_chart(failover, fault) or Html()]
     parts.append(outage_chart(failover, fault) or Html())
-    if fault == failover.faults[0]:
-        replication = int(run.analysis.requests["replication"].min())
-        parts += [_around(run.analysis.requests, failover, replication)]
+    if fault in failover.faults[:_MOST_TIMELINES]:
+        parts.append(_around(run, failover, Shown(failover.service, _first(run), fault, run.most_points)))
     anchor = f"{prefix}failover-{identifier(failover.service, fault)}"
     return Section(anchor, f"{failover.service}: {what} ({fault})", join(parts))
 
 
-def _around(requests: pd.DataFrame, failover: Failover, replication: int) -> Html:
-    drawn = timeline_chart(requests, failover, failover.service, replication) or Html()
-    counted = phases_table(requests, failover, failover.service, replication) or Html()
+def _first(run: Run) -> int:
+    return int(run.analysis.requests["replication"].min())
+
+
+def _around(run: Run, failover: Failover, what: Shown) -> Html:
+    drawn = timeline_chart(run.analysis.requests, failover, what) or Html()
+    counted = phases_table(run.analysis.requests, failover, what) or Html()
     return join([el("h4", "Requests around the fault"), drawn, details("The same in numbers", counted)])
 
 
@@ -199,6 +215,7 @@ def _splits(run: Run, prefix: str) -> Section | None:
     return Section(f"{prefix}split", "Load split", el("p", intro, class_="quiet"), below)
 
 
+_NODE_HEAD = ("client node", "endpoint", "pod", "connections", "share", "expected", "p of the node's split")
 SPLIT_HEAD = (
     "endpoint", "pod", "node", "connections", "share", "expected", "95% of chance", "requests", "share of requests",
     "failed",
@@ -209,7 +226,7 @@ def split_block(split: LoadSplit) -> Html:
     """The word, the sentence, bars and the table."""
     verdict = split.verdict
     mood = "note" if verdict.word == "cause" else "plain"
-    sentence = el("p", el("span", verdict.word, class_=f"chip {mood}"), str(verdict), class_="said")
+    sentence = el("p", el("span", verdict.word, class_=f"chip {mood}"), _after_word(verdict), class_="said")
     simulated = ", simulated as connections are few" if split.method == "simulated" else ""
     test = f"chi-square {split.statistic:.2f} with {split.dof} df, {p_text(split.pvalue)}{simulated}"
     kept = f" (requests {split.request_jain:.4f})" if split.requests != split.connections else ""
@@ -218,7 +235,30 @@ def split_block(split: LoadSplit) -> Html:
     counted = details(
         "The same in numbers", table(SPLIT_HEAD, rows, "lllrrrrrrr", f"Load split of {split.service}")
     )
-    return join([sentence, split_chart(split) if len(split.table) else "", numbers, counted])
+    return join([sentence, split_chart(split) if len(split.table) else "", numbers, counted, _by_node(split)])
+
+
+def _after_word(verdict: Verdict) -> str:
+    """The sentence without the word that it begins with, which stands before it."""
+    said = str(verdict).removeprefix(f"{verdict.word.capitalize()}: ")
+    return said[:1].upper() + said[1:]
+
+
+def _by_node(split: LoadSplit) -> Html:
+    """The same for each node whose rules chose, where there are several."""
+    table_ = split.by_node
+    if table_["client_node"].nunique() < 2:
+        return Html()
+    rows = [
+        (
+            row["client_node"] or "outside", row["endpoint"], row["pod"], f"{row['connections']:,}",
+            percent(row["connection_share"]), percent(row["expected_share"]), p_text(row["pvalue"]),
+        )
+        for _, row in table_.iterrows()
+    ]  # fmt: skip
+    return details(
+        "By client node", table(_NODE_HEAD, rows, "lllrrrr", f"Split of {split.service} by client node")
+    )
 
 
 def _split_row(row: "pd.Series[Any]") -> tuple[str, ...]:

@@ -135,10 +135,11 @@ def fitted(words: str, room: float) -> str:
 
 
 # ---------------------------------------------------------------- series
-# Shapes around a point, as the end of a path command `M x y`: series can be told apart without colour.
+# Shapes around a point, as the end of a path command `M x y`: series can be told apart without colour. The first two,
+# which are the commonest, are the shortest.
 SHAPES: Final = (
-    "m-2.6 0a2.6 2.6 0 1 0 5.2 0a2.6 2.6 0 1 0-5.2 0",  # circle
-    "m-2.3-2.3h4.6v4.6h-4.6z",  # square
+    "h0",  # circle: a round end of a line without length
+    "h0",  # square: a square one
     "m0-3.2l3 5.2h-6z",  # triangle
     "m0-3.5l3.5 3.5l-3.5 3.5l-3.5-3.5z",  # diamond
     "m0 3.2l3-5.2h-6z",  # triangle, point down
