@@ -63,4 +63,5 @@ def _run(results: "Results", most_points: int = 2500) -> "Run":
         info.spec,
         info.command,
         min(most_points, 2500),
+        info.warmup_ns,
     )

@@ -128,6 +128,23 @@ def test_a_heading_sorts_its_column(opened: Page) -> None:
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.parametrize(
+    ("cells", "ordered"),
+    [
+        (["2.1 ms", "800 us", "0.1 s", "12 ns"], ["12 ns", "800 us", "2.1 ms", "0.1 s"]),
+        (["10 to 20 ms", "0.5 to 1 s", "-"], ["-", "10 to 20 ms", "0.5 to 1 s"]),
+        (["1,000", "999", "20"], ["20", "999", "1,000"]),
+        (["10.5-12.0%", "9.1-11.0%"], ["9.1-11.0%", "10.5-12.0%"]),
+        (["pod-10", "pod-9", "1 x"], ["1 x", "pod-9", "pod-10"]),
+    ],
+)
+def test_numbers_are_sorted_by_their_size(opened: Page, cells: list[str], ordered: list[str]) -> None:
+    rows = "".join(f"<tr><th>{cell}</th><td class=num>{cell}</td></tr>" for cell in cells)
+    opened.eval(f"document.querySelector('#kube-proxy tbody').innerHTML = '{rows}'")
+    opened.click("#kube-proxy thead th:nth-child(2) button")
+    assert order(opened) == ordered
+
+
 def test_headings_are_reached_and_pressed_by_keys(opened: Page) -> None:
     opened.eval("document.querySelector('#kube-proxy thead button').focus()")
     opened.press(" ")

@@ -50,7 +50,7 @@ def document(title: str, lead: str, facts: Html, tiles: Sequence[Tile], sections
         patterns(),
         _banner(title, lead, facts, tiles),
         el("div", _navigation(sections), el("main", *map(_section, sections), id="main"), class_="columns"),
-        el("div", id="tip", role="status", hidden=True),
+        el("div", id="tip", aria_hidden="true", hidden=True),
         el("script", Html(_resource("page.js"))),
     )
     return f"<!DOCTYPE html>\n{el('html', head, body, lang='en')}\n"

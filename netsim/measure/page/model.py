@@ -61,6 +61,7 @@ class Run:
     spec: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
     most_points: int = 2500
+    warmup_ns: int = 0
 
 
 @dataclass(frozen=True)

@@ -59,10 +59,10 @@ for (const group of document.querySelectorAll("g.timeline")) {
   svg.addEventListener("pointerleave", event => { cursor.setAttribute("visibility", "hidden"); show("", event); });
 }
 
-// Tables: a click on a heading sorts by that column, numbers by size with their units.
+// Tables: a click on a heading sorts by that column, numbers by size with their units, ranges by their lower end.
 const units = { ns: 1, us: 1e3, ms: 1e6, s: 1e9, "%": 1 };
 function key(text) {
-  const found = text.replace(/,/g, "").match(/^<?\s*(-?[\d.]+(?:e-?\d+)?)\s*(ns|us|ms|s|%)?(?:$|[\s:;(])/);
+  const found = text.replace(/,/g, "").match(/^<?\s*(-?[\d.]+(?:e-?\d+)?)(?:(?: to |-)[\d.e-]+)?\s*(ns|us|ms|s|%)?(?:$|[\s:;(])/);
   return found ? parseFloat(found[1]) * (units[found[2]] || 1) : text === "-" || text === "" ? -Infinity : null;
 }
 for (const button of document.querySelectorAll("table.sortable thead button")) {

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 
+from netsim.engine import format_duration
 from netsim.measure.page.compare_sections import compare_sections
 from netsim.measure.page.document import Section, Tile, document
 from netsim.measure.page.markup import Html, el, identifier, join
 from netsim.measure.page.model import Compared, Run
 from netsim.measure.page.run_sections import run_sections
 from netsim.measure.summary import seconds, seconds_range
-from netsim.measure.text import Header, header_lines, percent
+from netsim.measure.text import Header, percent
 
 
 def run_page(run: Run) -> str:
@@ -33,7 +34,8 @@ def compare_page(compared: Compared) -> str:
 
 
 def _lead(header: Header) -> str:
-    return header_lines(header)[0].partition(": ")[2].partition(", seed")[0]
+    runs = "1 run" if header.replications == 1 else f"{header.replications} replications"
+    return f"{runs} of {format_duration(header.duration_ns)} simulated time"
 
 
 def _facts(run: Run) -> Html:
@@ -45,6 +47,10 @@ def _what(header: Header, fingerprint: str, run: Run) -> list[tuple[str, Html]]:
         f"{name} {run.versions[name]}" for name in ("k8s-netsim", "python") if name in run.versions
     )
     facts = [("Seed", Html(header.seed)), ("Fingerprint", el("code", fingerprint[:12]))]
+    if run.warmup_ns:
+        facts.append(
+            ("Warm-up", el("span", f"{format_duration(run.warmup_ns)}, left out of all that follows"))
+        )
     cluster = [f"{a.name} {a.value}" for a in run.assumptions if a.topic == run.assumptions[0].topic]
     facts += [("Cluster", el("span", ", ".join(cluster[:5])))] if cluster else []
     return [*facts, *([("Made with", el("span", made))] if made else [])]

@@ -56,3 +56,22 @@ def test_a_run_without_requests_has_a_page() -> None:
     )
     page = read_page(report_html(results))
     assert "No request was made." in page.section("requests")
+
+
+def test_what_has_no_effect_is_listed_apart_from_notes(study: Callable[..., Recording]) -> None:
+    inert = "accepted, no effect on packets: ConfigMap (2); Deployment spec.template.spec.volumes"
+    results = Results.from_recordings(
+        [study(rate=5, faulty=False)], name="a", spec={}, seed=1, duration_ns=60_000_000_000, warmup_ns=5_000_000_000,
+        warnings=[inert, "dns.replicas is 0: no name will resolve"],
+    )  # fmt: skip
+    results.events = results.events[results.events["reason"] != "RulesSynced"]
+    results.analysis.events = results.events
+    page = read_page(report_html(results))
+    assert "ConfigMap (2)" in page.section("inert")
+    assert "Deployment spec.template.spec.volumes" in page.section("inert")
+    assert "no name will resolve" in page.section("notes")
+    assert "no name will resolve" not in page.section("inert")
+    assert "5s, left out of all that follows" in page.text
+    assert "Requests to default/my-nginx over time" in {
+        d["aria-label"].partition(";")[0] for _, d in page.elements if "aria-label" in d
+    }
