@@ -11,7 +11,19 @@ import pandas as pd
 
 from netsim.measure.budget import STAGE_WORDS, STAGES
 from netsim.measure.page.markup import Html, el
-from netsim.measure.page.svg import WIDTH, Box, Scale, chart, figure, fitted, legend, swatch, titled, x_axis
+from netsim.measure.page.svg import (
+    WIDTH,
+    Box,
+    Scale,
+    chart,
+    figure,
+    fitted,
+    legend,
+    swatch,
+    time_unit,
+    titled,
+    x_axis,
+)
 from netsim.measure.summary import Failover, seconds
 from netsim.measure.text import percent
 
@@ -43,8 +55,10 @@ def budget_chart(failover: Failover, fault: str) -> Html:
     height = 14 + _ROW * len(rows) + (_MEAN + 14 if several else 0) + 40
     box = Box(112, 8, WIDTH - 76, height - 40)
     longest = max(sum(stages) for _, stages in rows)
-    scale = Scale(0, max(longest, 1.0) / _S, box.left, box.right)
-    drawn, top = [x_axis(box, scale, "time since the fault [s]", lambda v: f"{v:g}")], box.top + 4
+    size, unit = time_unit(longest)
+    scale = Scale(0, max(longest, 1.0), box.left, box.right)
+    axis = Scale(0, max(longest, 1.0) / size, box.left, box.right)
+    drawn, top = [x_axis(box, axis, f"time since the fault [{unit}]", lambda v: f"{v:g}")], box.top + 4
     if several:
         drawn += _bar("mean", means, top, _MEAN - 4, scale, "strong")
         top += _MEAN + 8
@@ -69,13 +83,13 @@ def _bar(
     parts = [el("text", label, x=scale.start - 8, y=top + height / 2 + 4, class_=f"end {name}".strip())]
     for stage, ns in zip(STAGES, stages, strict=True):
         if ns > 0:
-            x = scale.at(left / _S)
+            x = scale.at(left)
             tip = f"{label}: {stage} {seconds(ns)} ({percent(ns / total)}), {STAGE_WORDS[stage]}"
-            width = max(0.4, scale.at((left + ns) / _S) - x)
+            width = max(0.4, scale.at(left + ns) - x)
             parts.append(titled("rect", tip, x=x, y=top, width=width, height=height, **stage_fill(stage)))
         left += ns
     told = seconds(total) if total else "no outage"
-    parts.append(el("text", told, x=scale.at(total / _S) + 6, y=top + height / 2 + 4, class_=name or None))
+    parts.append(el("text", told, x=scale.at(total) + 6, y=top + height / 2 + 4, class_=name or None))
     return parts
 
 

@@ -21,13 +21,13 @@ from netsim.measure.page.svg import (
     figure,
     legend,
     swatch,
+    time_unit,
     titled,
     x_axis,
     y_axis,
 )
 from netsim.measure.summary import Failover, seconds, seconds_range
 
-_S: Final = 1e9
 _BINS: Final = 72
 _MOST_CORNERS: Final = 400
 _RANKS: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
@@ -35,16 +35,18 @@ _RANKS: Final = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
 
 def outage_chart(failover: Failover, fault: str) -> Html | None:
     """The share of replications whose outage was at most that long; None for fewer than two."""
-    x = np.sort(failover.of(fault)["outage_ns"].to_numpy(dtype=float)) / _S
+    x = np.sort(failover.of(fault)["outage_ns"].to_numpy(dtype=float))
     if x.size < 2 or x[-1] <= 0:
         return None
     box = Box(64, 24, WIDTH - 24, 250)
-    mean = _seconds(failover.interval(fault))
+    mean = failover.interval(fault)
     longest = max(float(x[-1]), mean.high if mean.known else 0.0)
     across, up = Scale(0, longest * 1.04, box.left, box.right), Scale(0, 1, box.bottom, box.top)
+    size, unit = time_unit(longest * 1.04)
+    axis = Scale(0, longest * 1.04 / size, box.left, box.right)
     drawn = [
         y_axis(box, up, "replications at most that long", lambda v: f"{100 * v:g}%"),
-        x_axis(box, across, "outage [s]", lambda v: f"{v:g}", 8),
+        x_axis(box, axis, f"outage [{unit}]", lambda v: f"{v:g}", 8),
         el("path", d=_stairs(x, across, up), class_="line series0"),
     ]
     entries = [(swatch(el("line", x2=22, y1=7, y2=7, class_="line series0")), "replications")]
@@ -57,13 +59,9 @@ def outage_chart(failover: Failover, fault: str) -> Html | None:
         words, marks = _estimate(name, value, interval, (across, up.at(height)), shape)
         drawn += marks
         entries.append((swatch(el("path", d=f"M11 7{shape}", class_="median")), words))
-    reach = f"{seconds(x[0] * _S)} to {seconds(x[-1] * _S)}, median {seconds(median * _S)}"
+    reach = f"{seconds(x[0])} to {seconds(x[-1])}, median {seconds(median)}"
     label = f"Outage over {x.size} replications: {reach}"
     return figure(f"How long it hurt, over {x.size} replications.", legend(entries), chart(290, label, drawn))
-
-
-def _seconds(interval: Interval) -> Interval:
-    return Interval(interval.low / _S, interval.high / _S)
 
 
 def _estimate(
@@ -71,10 +69,10 @@ def _estimate(
 ) -> tuple[str, list[Html]]:
     """A mark with its 95 % interval, and the words for both."""
     across, y = place
-    words, marks = f"{name} {seconds(value * _S)}", []
+    words, marks = f"{name} {seconds(value)}", []
     if interval.known:
         low, high = across.at(interval.low), across.at(interval.high)
-        words += f", 95% CI {seconds_range(Interval(interval.low * _S, interval.high * _S))}"
+        words += f", 95% CI {seconds_range(interval)}"
         marks.append(titled("rect", words, x=low, y=y - 4, width=high - low, height=8, class_="interval"))
     dot = f"M{number(across.at(value))} {number(y)}{shape}"
     return words, [*marks, titled("path", words, d=dot, class_="median")]

@@ -93,6 +93,12 @@ def y_axis(box: Box, scale: Scale, label: str, form: Callable[[float], str], abo
     return el("g", *parts)
 
 
+def time_unit(longest_ns: float) -> tuple[float, str]:
+    """Nanoseconds of the unit that suits an axis up to that time, and its name."""
+    units = ((1e9, "s"), (1e6, "ms"), (1e3, "us"))
+    return next(((size, name) for size, name in units if longest_ns >= 0.1 * size), (1.0, "ns"))
+
+
 def titled(tag: str, tip: str, **attributes: "str | float | None") -> Html:
     """A mark with a tooltip."""
     return el(tag, el("title", tip), **attributes)
