@@ -97,6 +97,9 @@ class FakeRuntime:
         assert not host.removed
         host.removed = True
 
+    def object_gone(self, host: FakeHost) -> None:
+        """No network that would care."""
+
     def app_factory(self, pod: Pod, container: Container, host: FakeHost) -> FakeApp:
         app = FakeApp(pod, container, host, self.engine)
         self.prepare(app)

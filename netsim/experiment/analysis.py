@@ -27,6 +27,7 @@ class Analysis:
         self._splits: dict[str, LoadSplit] = {}
         self._failovers: dict[str, Failover] = {}
         self._failover: tuple[pd.DataFrame, pd.DataFrame] | None = None
+        self._failed: pd.DataFrame | None = None
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -88,6 +89,22 @@ class Analysis:
                 name, mine.reset_index(drop=True), by_node.reset_index(drop=True)
             )
         return self._failovers[name]
+
+    @property
+    def causes(self) -> "pd.DataFrame":
+        """Why requests failed, counted (see `measure.causes`)."""
+        from netsim.measure.cause_words import causes_frame
+
+        return causes_frame(self.failed_requests)
+
+    @property
+    def failed_requests(self) -> "pd.DataFrame":
+        """One row per failed request with its cause."""
+        from netsim.measure.causes import failed_requests
+
+        if self._failed is None:
+            self._failed = failed_requests(self.requests, self.events)
+        return self._failed
 
     def window(self, start_ns: int, end_ns: int) -> "Analysis":
         """The same of the requests that began, and the faults that happened, in a part of the experiment.

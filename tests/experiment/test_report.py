@@ -16,10 +16,10 @@ from netsim.experiment.results import Results
 
 MOST_BYTES = 2_000_000
 KINDS = {
-    "pod-kill.yaml": {"checks", "failover", "split", "requests", "kube-proxy", "drops", "model"},
+    "pod-kill.yaml": {"checks", "failover", "harm", "split", "requests", "kube-proxy", "drops", "model"},
     "session-affinity.yaml": {"checks", "split", "requests", "kube-proxy", "drops", "model"},
     "ndots.yaml": {"checks", "lookups", "requests", "kube-proxy", "drops", "model"},
-    "ingress.yaml": {"checks", "failover", "split", "requests", "kube-proxy", "drops", "model"},
+    "ingress.yaml": {"checks", "failover", "harm", "split", "requests", "kube-proxy", "drops", "model"},
 }
 
 

@@ -27,6 +27,7 @@ from netsim.measure.page.chart_spread import (
 from netsim.measure.page.chart_syncs import syncs_chart
 from netsim.measure.page.chart_timeline import Shown, phases_table, timeline_chart
 from netsim.measure.page.document import Section
+from netsim.measure.page.harm_section import harm_section
 from netsim.measure.page.markup import Html, details, el, identifier, join, table
 from netsim.measure.page.model import Run
 from netsim.measure.page.model_sections import model_section
@@ -42,7 +43,13 @@ _STAGE_HEAD = ("stage", "mean", "share", "95% CI of mean", "p50", "p95", "min", 
 
 def run_sections(run: Run, prefix: str = "") -> tuple[Section, ...]:
     """All that there is to say, in order; `prefix` keeps the ids of several runs on one page apart."""
-    made = [_checks(run, prefix), _failovers(run, prefix), _splits(run, prefix), _requests(run, prefix)]
+    made = [
+        _checks(run, prefix),
+        _failovers(run, prefix),
+        harm_section(run, prefix),
+        _splits(run, prefix),
+        _requests(run, prefix),
+    ]
     made += [_lookups(run, prefix), _syncs(run, prefix), _drops(run, prefix), model_section(run, prefix)]
     return tuple(section for section in made if section is not None)
 
