@@ -30,7 +30,7 @@ from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
 from netsim.fabric.tcpdump import Tcpdump
 from netsim.measure.books import PacketBooks
-from netsim.wire.addr import Address, ip, ip_text
+from netsim.wire.addr import Address, ip_text
 from netsim.workload.containers import Containers
 from netsim.workload.dns_app import DnsApps
 from netsim.workload.prober import HostProber
@@ -336,18 +336,9 @@ class Cluster:
 
     def names(self) -> dict[bytes, str]:
         """What the addresses belong to: pods, nodes, Services, outside hosts."""
-        from netsim.cluster.objects import Service
+        from netsim.experiment.names import names_of
 
-        found = {address: host.name for host in self.fabric.hosts() for address in host.addresses}
-        found |= {address: name for name, host in self.fabric.pods.items() for address in host.addresses}
-        for service in self.api.list(Service):
-            if service.spec.clusterIP not in ("", "None"):
-                name = "svc/" + "/".join(service.key)
-                found |= {ip(address): name for address in service.spec.clusterIPs}
-            for ingress in service.status.loadBalancer.ingress:
-                if ingress.ip:
-                    found[ip(ingress.ip)] = "lb/" + "/".join(service.key)
-        return found
+        return names_of(self)
 
     # ------------------------------------------------------------------ books
     def books(self) -> PacketBooks:
