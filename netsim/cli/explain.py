@@ -37,6 +37,7 @@ class Form(StrEnum):
 
     TEXT = "text"
     MERMAID = "mermaid"
+    SVG = "svg"
 
 
 def explain(  # noqa: PLR0913, PLR0917 - one parameter per option
@@ -85,6 +86,9 @@ def explain(  # noqa: PLR0913, PLR0917 - one parameter per option
     except (LookupError, ValueError) as error:
         print(f"netsim explain: {error.args[0]}", file=sys.stderr)
         return 2
+    if output is Form.SVG:
+        print(explained.journey.plot(explained.question).svg().decode(), end="")
+        return 0
     if html is not None:
         return _write(explained, html)
     print(explained.journey.mermaid() if output is Form.MERMAID else explained.text(), end="")

@@ -21,6 +21,7 @@ from netsim.cli.describe import describe
 from netsim.cli.exec import exec_
 from netsim.cli.explain import HtmlMayLackFile, explain
 from netsim.cli.get import get
+from netsim.cli.report import report
 from netsim.cli.run import run
 from netsim.cli.schema import schema
 from netsim.cli.sweep import sweep
@@ -43,6 +44,7 @@ app.command()(sweep)
 app.command(cls=HtmlMayLackFile)(explain)
 app.command()(get)
 app.command("exec")(exec_)
+app.command()(report)
 app.command()(schema)
 app.add_typer(describe, name="describe")
 

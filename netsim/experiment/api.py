@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from netsim.experiment.again import command_line
 from netsim.experiment.loader import ExperimentBundle, load_experiment
 from netsim.experiment.results import Results
 from netsim.experiment.stopping import run_bundles
@@ -53,7 +54,10 @@ class Experiment:
         from netsim.experiment.comparison import Comparison, conditions
 
         named = {bundle.name: found for bundle, found in zip(bundles, results, strict=True)}
-        return Comparison(self.name, named, conditions(self._bundle))
+        if replications is None and self.spec.until is None:
+            replications = self.spec.replications
+        again = command_line(self._bundle, self.spec.seed if seed is None else seed, replications)
+        return Comparison(self.name, named, conditions(self._bundle), again)
 
     @property
     def variants(self) -> tuple[str, ...]:

@@ -30,7 +30,7 @@ from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
 from netsim.fabric.tcpdump import Tcpdump
 from netsim.measure.books import PacketBooks
-from netsim.wire.addr import Address, ip, ip_text
+from netsim.wire.addr import Address, ip_text
 from netsim.workload.containers import Containers
 from netsim.workload.dns_app import DnsApps
 from netsim.workload.prober import HostProber
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_select import Selector
     from netsim.kernel.journey import Step
+    from netsim.measure.style import Plot
 
 T = TypeVar("T")
 
@@ -335,18 +336,9 @@ class Cluster:
 
     def names(self) -> dict[bytes, str]:
         """What the addresses belong to: pods, nodes, Services, outside hosts."""
-        from netsim.cluster.objects import Service
+        from netsim.experiment.names import names_of
 
-        found = {address: host.name for host in self.fabric.hosts() for address in host.addresses}
-        found |= {address: name for name, host in self.fabric.pods.items() for address in host.addresses}
-        for service in self.api.list(Service):
-            if service.spec.clusterIP not in ("", "None"):
-                name = "svc/" + "/".join(service.key)
-                found |= {ip(address): name for address in service.spec.clusterIPs}
-            for ingress in service.status.loadBalancer.ingress:
-                if ingress.ip:
-                    found[ip(ingress.ip)] = "lb/" + "/".join(service.key)
-        return found
+        return names_of(self)
 
     # ------------------------------------------------------------------ books
     def books(self) -> PacketBooks:
@@ -370,6 +362,18 @@ class Cluster:
             found[f"{name} packets"] = cable.there.packets + cable.back.packets
             found[f"{name} bytes"] = cable.there.bytes + cable.back.bytes
         return found
+
+    def plot(self) -> "Plot":
+        """A drawing of nodes, pods, Services and what is outside, as they are now."""
+        from netsim.experiment.drawing import drawing
+
+        self._settled()
+        return drawing(self)
+
+    def _repr_html_(self) -> str:
+        from netsim.experiment.drawing import drawing
+
+        return drawing(self).image(repr(self).strip("<>"))  # as it is, without letting time pass
 
     def __repr__(self) -> str:
         nodes, pods = len(self.fabric.nodes), len(self.fabric.pods)

@@ -70,7 +70,8 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentBundle:
-    """An experiment and its topology, checked. `variants` are whole experiments, called after their variant."""
+    """An experiment and its topology, checked. `variants` are whole experiments, called after their variant, each of
+    which knows that it is one."""
 
     path: Path
     name: str
@@ -78,6 +79,7 @@ class ExperimentBundle:
     topology: Topology
     notes: tuple[str, ...] = ()
     variants: "tuple[ExperimentBundle, ...]" = ()
+    is_variant: bool = False
 
     def variant(self, name: str) -> "ExperimentBundle":
         """One of the variants. Raises LookupError naming those there are."""
@@ -315,7 +317,7 @@ def _bundle(
 def _variant(file: File, variant: Variant, index: int, place: Place) -> ExperimentBundle | None:
     """One variant by itself; None after recording what is wrong with it."""
     try:
-        return replace(with_settings(file, variant.set), name=variant.name)
+        return replace(with_settings(file, variant.set), name=variant.name, is_variant=True)
     except SpecErrors as errors:
         relocate(list(errors.errors), variant, index, place)
         return None

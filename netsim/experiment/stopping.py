@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from netsim.experiment.again import command_line
 from netsim.experiment.results import Results
 from netsim.experiment.run import Run, run_all
 
@@ -92,6 +93,7 @@ def _study(bundle: "ExperimentBundle", seed: int | None, replications: int | Non
 
 
 def _results(bundle: "ExperimentBundle", seed: int, recordings: "Sequence[Recording]") -> Results:
+    from netsim.experiment.assumptions import assumptions
     from netsim.experiment.checks import compile_check
 
     spec = bundle.spec
@@ -109,4 +111,4 @@ def _results(bundle: "ExperimentBundle", seed: int, recordings: "Sequence[Record
         warnings=bundle.notes,
     )
     results.played = (bundle, seed)
-    return results
+    return results.came_from(command_line(bundle, seed, len(recordings)), assumptions(bundle.topology))

@@ -36,6 +36,7 @@ _URL: Final = 3
 _COULD_NOT_CONNECT, _RECV_ERROR, _OWN, _NO_HOST, _HTTP, _EMPTY, _PARTIAL = 7, 56, 28, 6, 22, 52, 18
 
 HEAD: Final = ("load", "connection", "during", "error", "curl", "requests", "waited p50", "max")
+LATE_HEAD: Final = ("load", "held up by", "requests", "took p50", "max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +77,20 @@ def kind_of(outcome: str, error: str, reused: bool, connected: bool, connection:
 def client_error_lines(requests: pd.DataFrame) -> list[str]:
     """Two tables, each only if there is something in it: failed requests by kind, late successes by reason."""
     lines: list[str] = []
-    failed = _failed_rows(requests)
+    failed = failed_rows(requests)
     if failed:
         lines += [
             "Failed requests, by what the client was told (curl: its exit code)",
             *table(HEAD, failed, "llllrrrr"),
         ]
-    late = _late_rows(requests)
+    late = late_rows(requests)
     if late:
-        head = ("load", "held up by", "requests", "took p50", "max")
-        lines += [*([""] if lines else []), "Succeeded late", *table(head, late, "llrrr")]
+        lines += [*([""] if lines else []), "Succeeded late", *table(LATE_HEAD, late, "llrrr")]
     return lines
 
 
-def _failed_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
+def failed_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The cells under HEAD: failed requests by load and kind, the most frequent first."""
     bad = requests[~requests["outcome"].isin(["ok", "aborted"]) & (requests["queries"] == 0)]
     columns = (bad[c] for c in ("load", "outcome", "error", "reused", "connection", "latency_ns"))
     found: dict[tuple[str, Kind], list[int]] = {}
@@ -105,7 +106,8 @@ def _failed_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
     ]
 
 
-def _late_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
+def late_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The cells under LATE_HEAD: successes that something held up, by load and reason."""
     rows: list[tuple[str, ...]] = []
     good = requests[requests["outcome"] == "ok"]
     for load in sorted(set(good["load"])):

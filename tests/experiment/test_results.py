@@ -84,7 +84,7 @@ def test_write_and_read_back(two: Results, tmp_path: Path) -> None:
         "causes.parquet", "events.parquet", "failover.parquet", "failover_nodes.parquet",
         "figures/failover-default-web-pod-hang-1.png",
         "figures/latency.png", "figures/outage-default-web-pod-hang-1.png", "figures/split-default-web.png",
-        "figures/timeline-default-web.png", "requests.parquet", "run.json",
+        "figures/timeline-default-web.png", "report.html", "requests.parquet", "run.json",
     ]  # fmt: skip
     again = Results.read(folder)
     pd.testing.assert_frame_equal(again.requests, two.requests)

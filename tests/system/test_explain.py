@@ -236,11 +236,12 @@ def test_the_command_refuses_what_it_cannot_ask(
     assert said in err
 
 
-@pytest.mark.parametrize("form", ["text", "mermaid"])
+@pytest.mark.parametrize("form", ["text", "mermaid", "svg"])
 def test_the_command_prints_the_journey(form: str, capsys: pytest.CaptureFixture[str]) -> None:
     topology = str(TOPOLOGIES / "tutorial-nginx.yaml")
     arguments = ["--from", "pod/test-pod", "--to", "http://nginx-service:5000/", "-o", form]
     assert main(["explain", topology, *arguments]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("sequenceDiagram" if form == "mermaid" else "pod/test-pod asks")
+    begins = {"mermaid": "sequenceDiagram", "text": "pod/test-pod asks", "svg": "<?xml"}
+    assert out.startswith(begins[form])
     assert "DNAT" in out
