@@ -93,6 +93,9 @@ class FakeRuntime:
         self.hosts.append(host)
         return host
 
+    def object_gone(self, host: FakeHost) -> None:
+        assert not host.removed
+
     def remove_sandbox(self, host: FakeHost) -> None:
         assert not host.removed
         host.removed = True

@@ -22,6 +22,10 @@ class PodRuntime(Protocol):
         A pod with `hostNetwork` gets a host of its own that lives in the node's namespace, and `ip` is the node's.
         """
 
+    def object_gone(self, host: Any) -> None:
+        """The pod's object is gone; its processes may still be ending (`kubectl delete --force`)."""
+        ...
+
     def remove_sandbox(self, host: Any) -> None:
         """CNI DEL and StopPodSandbox: the address leads nowhere from now on."""
 

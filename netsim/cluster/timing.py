@@ -18,6 +18,7 @@ from netsim.engine import MS, S, parse_duration
 
 DEFAULT_VERSION: Final = "1.34"
 
+Heartbeat = Literal["lease", "status"]
 EvictionMode = Literal["taint", "legacy"]
 RunnerMode = Literal["strict", "burst"]
 ConntrackCleanup = Literal["events", "reconcile-skip-empty", "reconcile"]
@@ -44,6 +45,9 @@ class KubeletTiming:
     lease_duration_ns: int = 40 * S
     lease_renew_fraction: float = 0.25
     lease_renew_jitter: float = 0.04
+    # Before 1.14 (NodeLease, beta since then: KEP-589) a node's sign of life is its status, every
+    # nodeStatusUpdateFrequency; here it is written as a lease all the same.
+    heartbeat: Heartbeat = "lease"
     # F:kubelet.nodeStatusUpdateFrequency, F:kubelet.statusSyncFallback.
     node_status_update_ns: int = 10 * S
     status_sync_ns: int = 10 * S
@@ -249,8 +253,10 @@ def _node_failure(release: tuple[int, int]) -> NodeFailureTiming:
 
 
 def _kubelet(release: tuple[int, int]) -> KubeletTiming:
+    heartbeat: Heartbeat = "lease" if release >= (1, 14) else "status"
     # F:kubelet.kubeAPIQPS: 50/100 since 1.27, 5/10 before.
-    return KubeletTiming() if release >= (1, 27) else KubeletTiming(api_qps=5.0, api_burst=10)
+    qps, burst = (50.0, 100) if release >= (1, 27) else (5.0, 10)
+    return KubeletTiming(heartbeat=heartbeat, api_qps=qps, api_burst=burst)
 
 
 def _proxy(release: tuple[int, int]) -> ProxyTiming:

@@ -72,6 +72,7 @@ class Cluster:
         timing = Timing.for_version(self.spec.kubernetesVersion, self.spec.timing_flags())
         dns = DnsApps(self.spec.networking.dnsDomain, self.spec.networking.podSubnet)
         self.containers = Containers(self.engine, self.fabric, dns.app_for)
+        self.containers.network_ends_with = self.spec.networking.podNetworkEndsWith
         outside = Outside(
             self.containers,
             HostProber(self.fabric),

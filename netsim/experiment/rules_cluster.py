@@ -95,6 +95,11 @@ def _check_choices(spec: ClusterSpec, place: Place) -> None:
             ("networking", "bridgeNfCallIptables"),
             "cni flat has no bridge: remove this, or write cni: bridge or cni: vxlan",
         )
+    if networking.cni in ("vxlan", "bridge") and networking.podNetworkEndsWith == "object":
+        place.error(
+            ("networking", "podNetworkEndsWith"),
+            f"object is what networks with a route per pod do, cni {networking.cni} has a bridge: write cni: flat",
+        )
     check_families_of_parts(networking, place)
     mode = spec.kubeProxy.mode
     if mode and mode != networking.kubeProxyMode:

@@ -275,6 +275,13 @@ class Fabric:
             host.die()
         self.set_cable(self.cables[f"{name}:eth0"], up=False)
 
+    def withdraw_pod(self, pod: PodHost) -> None:
+        """The node forwards nothing to or from a pod any more, though it still runs: Felix removes the routes and
+        chains of a workload endpoint whose pod is gone from the API server (projectcalico/calico issue 7983)."""
+        if not isinstance(pod, HostNetworkPod) and self.pods.get(pod.name) is pod:
+            self.cni.remove_pod(self, pod)
+            self.set_cable(self.cables[f"{pod.name}:eth0"], up=False)
+
     def set_cable(self, cable: Cable, up: bool) -> None:
         """Pull a cable, or plug it in again."""
         for link in cable.links:

@@ -160,6 +160,7 @@ class Containers:
     dns_app: Callable[[Pod, Container, Host], App]
     ingress: IngressControllers = field(default_factory=IngressControllers)
     rules: list[ServerRule] = field(default_factory=list)
+    network_ends_with: str = "sandbox"
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
     hosts: dict[str, PodHost] = field(default_factory=dict)
     by_address: dict[bytes, tuple[str, str]] = field(default_factory=dict)
@@ -199,6 +200,11 @@ class Containers:
         """Pod and node behind an address and port, the latest that had it; empty texts if it was no pod's."""
         found = self.by_socket.get((address, port)) if self.by_socket else None
         return found or self.by_address.get(address, ("", ""))
+
+    def object_gone(self, host: Host) -> None:
+        """Where pod networks follow the API server, as Calico's Felix does, this ends the pod's network."""
+        if self.network_ends_with == "object" and isinstance(host, PodHost):
+            self.fabric.withdraw_pod(host)
 
     def remove_sandbox(self, host: Host) -> None:
         """Gone."""

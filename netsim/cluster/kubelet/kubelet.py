@@ -148,6 +148,8 @@ class Kubelet:
         if worker is None:
             return
         worker.object_gone = True
+        if worker.host is not None:
+            self.runtime.object_gone(worker.host)
         if worker.stage is Stage.TERMINATED:
             self.forget(pod)
         else:
