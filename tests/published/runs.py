@@ -39,9 +39,7 @@ def replications(results: Results) -> Iterator[list[Happening]]:
     for _, events in results.events.groupby("replication"):
         fault_ns = int(events.loc[events["reason"] == "FaultInjected", "t_ns"].min())
         after = events[events["t_ns"] >= fault_ns]
-        rows = zip(
-            after["t_ns"], after["reason"], after["name"], after["node"], after["detail"], strict=True
-        )
+        rows = zip(after["t_ns"], after["reason"], after["name"], after["node"], after["detail"], strict=True)
         yield [
             Happening((t_ns - fault_ns) / S, reason, name, node, json.loads(detail))
             for t_ns, reason, name, node, detail in rows

@@ -1,4 +1,4 @@
-"""Hints by `service.kubernetes.io/topology-mode: Auto`: a share of the endpoints for each zone, as its share of the CPUs.
+"""Hints by `service.kubernetes.io/topology-mode: Auto`: each zone's share of the endpoints is its share of the CPUs.
 
 Called by: `endpointslice.py`. Source: staging/src/k8s.io/endpointslice/topologycache (topologycache.go: getAllocations,
 AddHints; utils.go: getGivingAndReceivingZones, redistributeHints; overloadThreshold 0.2), KEP-2433.
@@ -11,7 +11,7 @@ whenever the Service is reconciled, not when nodes come and go.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor
+from math import ceil
 from typing import Final
 
 from netsim.cluster.objects import Endpoint, EndpointHints, ForZone, Node, Service
@@ -42,7 +42,11 @@ def zone_ratios(nodes: Iterable[Node]) -> dict[str, float]:
     zones: Counter[str] = Counter()
     for node in nodes:
         ready = node.status.condition("Ready")
-        if any(label in node.metadata.labels for label in _EXCLUDED) or ready is None or ready.status != "True":
+        if (
+            any(label in node.metadata.labels for label in _EXCLUDED)
+            or ready is None
+            or ready.status != "True"
+        ):
             continue
         zone = node.metadata.labels.get(_ZONE)
         if not zone:
@@ -69,20 +73,33 @@ def with_zone_hints(endpoints: Sequence[Endpoint], ratios: Mapping[str, float]) 
     parts = allocations(len(ready), ratios)
     if parts is None or any(not endpoint.zone for endpoint in ready):
         return [_hinted(endpoint, None) for endpoint in endpoints]
-    have = Counter(endpoint.zone or "" for endpoint in ready)
-    giving = {zone: floor(have[zone] - part.desired) for zone, part in parts.items() if have[zone] > part.desired}
-    receiving = {zone: floor(part.desired - have[zone]) for zone, part in parts.items() if have[zone] < part.desired}
+    giving, receiving = _moves(parts, Counter(endpoint.zone or "" for endpoint in ready))
     found = []
     for endpoint in endpoints:
         zone = endpoint.zone if endpoint.conditions.ready is not False else None
-        if zone and giving.get(zone, 0) > 0:
-            other = next((name for name in sorted(receiving) if receiving[name] > 0), None)
-            if other is not None:
-                giving[zone] -= 1
-                receiving[other] -= 1
-                zone = other
+        if zone and giving[zone]:
+            giving[zone] -= 1
+            zone = next(name for name in sorted(receiving) if receiving[name])
+            receiving[zone] -= 1
         found.append(_hinted(endpoint, zone))
     return found
+
+
+def _moves(parts: Mapping[str, Allocation], have: Counter[str]) -> tuple[Counter[str], Counter[str]]:
+    """How many endpoints each zone gives away and gets: one at a time, from the zone with the largest surplus to the
+    one with the largest want, as long as one of them is a whole endpoint and neither less than half of one."""
+    surplus = {zone: have[zone] - part.desired for zone, part in parts.items()}
+    giving: Counter[str] = Counter()
+    receiving: Counter[str] = Counter()
+    while True:
+        giver, taker = max(surplus, key=surplus.__getitem__), min(surplus, key=surplus.__getitem__)
+        over, under = surplus[giver], -surplus[taker]
+        if max(over, under) < 1 or min(over, under) < 0.5:
+            return giving, receiving
+        surplus[giver] -= 1
+        surplus[taker] += 1
+        giving[giver] += 1
+        receiving[taker] += 1
 
 
 def _hinted(endpoint: Endpoint, zone: str | None) -> Endpoint:

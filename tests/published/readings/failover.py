@@ -40,7 +40,9 @@ def v04() -> dict[str, float]:
         times = []
         for happenings in replications(results):
             dead = happenings[0].detail["addresses"].split(",")
-            removals = [h for h in happenings if h.reason == "EndpointSliceUpdated" and h.detail["removed"] in dead]
+            removals = [
+                h for h in happenings if h.reason == "EndpointSliceUpdated" and h.detail["removed"] in dead
+            ]
             times.append(removals[0].at)
         found[f"{name}, earliest"], found[f"{name}, latest"] = min(times), max(times)
     return found

@@ -29,7 +29,11 @@ def v50() -> dict[str, float]:
     normal = float(requests.loc["normal", "latency_ns"].median()) / S
     one = float(requests.loc["one-lost", "latency_ns"]) / S
     two = float(requests.loc["two-lost", "latency_ns"]) / S
-    return {"one query lost": one, "added by the second loss": two - one, "added by the first loss": one - normal}
+    return {
+        "one query lost": one,
+        "added by the second loss": two - one,
+        "added by the first loss": one - normal,
+    }
 
 
 def v42() -> dict[str, float]:
