@@ -27,6 +27,7 @@ READINGS: Final[Mapping[str, Callable[[], dict[str, float]]]] = {
     "V30": dataplane.v30,
     "V32": dataplane.v32,
     "V33": dataplane.v33,
+    "V36": dataplane.v36,
     "V38": dataplane.v38,
     "V41": names.v41,
     "V42": names.v42,

@@ -34,6 +34,16 @@ def v33() -> dict[str, float]:
     }
 
 
+def v36() -> dict[str, float]:
+    """How fast a pod sends 2 MB by its Service, in terms of how fast it sends them directly."""
+    found = {}
+    for name, results in run("v36").items():
+        answered = results.requests[results.requests["outcome"] == "ok"].set_index("load")
+        took = answered["latency_ns"] - answered["resolve_ns"].fillna(0)
+        found[f"Service / pod, {name}"] = float(took["direct"]) / float(took["by-service"])
+    return found
+
+
 def v38() -> dict[str, float]:
     """By how much ipvs is faster than iptables at the median first packet (negative: slower), us."""
     return {
