@@ -84,8 +84,11 @@ def tables() -> list[Table]:
 
 # ------------------------------------------------------------------ printing
 def lines(found: Mapping[str, Figures]) -> Iterator[str]:
-    """The tables with their simulated figures, and what they come to."""
-    shown = [table for table in tables() if table.id in found or not table.values]
+    """The tables with their simulated figures, and what they come to; with those that are not simulated when all the
+    others are there."""
+    every = tables()
+    complete = all(table.id in found for table in every if table.values)
+    shown = [table for table in every if table.id in found or (complete and not table.values)]
     for table in shown:
         yield from _of_table(table, found.get(table.id, {}))
         yield ""
