@@ -16,8 +16,9 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.describe import describe
 from netsim.cli.exec import exec_
-from netsim.cli.explain import explain
+from netsim.cli.explain import HtmlMayLackFile, explain
 from netsim.cli.get import get
 from netsim.cli.run import run
 from netsim.cli.schema import schema
@@ -35,10 +36,11 @@ app = typer.Typer(
 
 app.command()(run)
 app.command()(validate)
-app.command()(explain)
+app.command(cls=HtmlMayLackFile)(explain)
 app.command()(get)
 app.command("exec")(exec_)
 app.command()(schema)
+app.add_typer(describe, name="describe")
 
 
 def _show_version(wanted: bool) -> None:

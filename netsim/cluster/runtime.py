@@ -22,12 +22,11 @@ class PodRuntime(Protocol):
         A pod with `hostNetwork` gets a host of its own that lives in the node's namespace, and `ip` is the node's.
         """
 
-    def object_gone(self, host: Any) -> None:
-        """The pod's object is gone; its processes may still be ending (`kubectl delete --force`)."""
-        ...
-
     def remove_sandbox(self, host: Any) -> None:
         """CNI DEL and StopPodSandbox: the address leads nowhere from now on."""
+
+    def object_gone(self, host: Any) -> None:
+        """The pod's object is gone from the API server, though its processes may still run."""
 
     def app_factory(self, pod: Pod, container: Container, host: Any) -> App:
         """A new process for a container that is about to start; the kubelet sets `exited` and calls `start`."""

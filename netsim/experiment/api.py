@@ -6,6 +6,7 @@ result.requests, result.load_split("my-nginx"), result.plot.failover("my-nginx")
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,6 +66,10 @@ class Experiment:
         """One variant as an experiment of its own. Raises LookupError naming those there are."""
         return Experiment(self._bundle.variant(name))
 
+    def capturing(self, *patterns: str) -> "Experiment":
+        """The same experiment with a capture of these interfaces (`Cluster.tcpdump`) in the first replication."""
+        return Experiment(_capturing(self._bundle, patterns))
+
     def cluster(self, seed: int | None = None) -> "Cluster":
         """The experiment's cluster, to look at or to play with by hand."""
         from netsim.experiment.cluster import Cluster
@@ -75,6 +80,12 @@ class Experiment:
         spec = self.spec
         counts = f"{len(spec.load)} loads, {len(spec.faults)} faults, {spec.replications} replications"
         return f"<Experiment {self.name}: {counts}>"
+
+
+def _capturing(bundle: ExperimentBundle, patterns: tuple[str, ...]) -> ExperimentBundle:
+    spec = bundle.spec.model_copy(update={"capture": (*bundle.spec.capture, *patterns)})
+    variants = tuple(_capturing(variant, patterns) for variant in bundle.variants)
+    return replace(bundle, spec=spec, variants=variants)
 
 
 def _run(
@@ -106,7 +117,7 @@ def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]")
     checks = [
         compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in spec.checks
     ]
-    return Results.from_recordings(
+    results = Results.from_recordings(
         recordings,
         name=bundle.name,
         spec=spec.model_dump(mode="json", by_alias=True),
@@ -116,6 +127,8 @@ def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]")
         checks=checks,
         warnings=bundle.notes,
     )
+    results.played = (bundle, seed)
+    return results
 
 
 def load(path: str | Path) -> Experiment:

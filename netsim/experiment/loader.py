@@ -32,7 +32,9 @@ from netsim.experiment.loader_variants import (
     without_variants,
 )
 from netsim.experiment.rules_cluster import check_cluster
+from netsim.experiment.rules_disruption import note_blocking_budgets
 from netsim.experiment.rules_dns import check_dns_config
+from netsim.experiment.rules_environment import missing_sources, told
 from netsim.experiment.rules_experiment import check_experiment
 from netsim.experiment.rules_ingress import check_ingresses
 from netsim.experiment.rules_names import Directory
@@ -179,6 +181,7 @@ def _cross_checks(
         claims = check_services(draft.loaded, templates, spec)
         check_addons(draft.addons, claims, cluster)
     check_objects(draft.loaded, services)
+    note_blocking_budgets(draft.loaded, templates)
     check_ingresses(draft.loaded, services, draft.addons)
     check_dns_config(draft.loaded, spec)
     if not unsure & {"nodes", "networking"}:
@@ -201,6 +204,9 @@ def _finish(file: File, draft: _Draft, problems: Problems) -> Topology:
     namespaces = missing_namespaces(draft.loaded)
     for namespace in namespaces:
         problems.note(f'namespace "{namespace.metadata.name}" is used but not defined: it is added')
+    sources = missing_sources(draft.loaded)
+    for note in told(sources):
+        problems.note(note)
     if any(isinstance(entry.object, Node) for entry in draft.loaded):
         problems.note("Node manifests are ignored: nodes come from spec.nodes of the Cluster")
     summary = inert_summary(draft.loaded, draft.documents)
@@ -211,7 +217,7 @@ def _finish(file: File, draft: _Draft, problems: Problems) -> Topology:
         file.path,
         draft.name,
         draft.spec,
-        (*namespaces, *draft.addons, *objects),
+        (*namespaces, *sources, *draft.addons, *objects),
         tuple(problems.notes),
         tuple(draft.files),
     )

@@ -22,7 +22,8 @@ from netsim.experiment.loader_files import (
 )
 from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Place
-from netsim.experiment.spec_experiment import Check, ExperimentDocument, ExperimentSpec, Fault, Load, Server
+from netsim.experiment.spec_experiment import Check, ExperimentDocument, ExperimentSpec, Load, Server
+from netsim.experiment.spec_fault import Fault
 from netsim.experiment.spec_fields import read_duration
 from netsim.experiment.spec_messages import Source
 from netsim.experiment.spec_salvage import salvage
@@ -80,6 +81,7 @@ def _parts(spec: ExperimentSpec) -> Parts:
         [Item(index, server) for index, server in enumerate(spec.servers)],
         [Item(index, fault) for index, fault in enumerate(spec.faults)],
         [Item(index, check) for index, check in enumerate(spec.checks)],
+        [Item(index, pattern) for index, pattern in enumerate(spec.capture)],
     )
 
 

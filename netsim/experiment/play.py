@@ -8,21 +8,31 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from netsim.experiment.about import APPLICATION, about_cluster, about_experiment
 from netsim.experiment.backends import Backends
+from netsim.experiment.url_variables import NO_HOST, expanded, references
 from netsim.fabric.http_messages import Messages
 from netsim.fabric.link import Netem
 from netsim.measure.collect import Recorder, Recording
 from netsim.measure.pcap import pcapng_bytes
 from netsim.workload.containers import ServerRule
-from netsim.workload.faults import FaultInjector, FaultPlan
+from netsim.workload.fault_targets import FaultPlan
+from netsim.workload.faults import FaultInjector
 from netsim.workload.http_server import ServerSpec
+from netsim.workload.kubectl_names import parse_name
 from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
 from netsim.workload.load_lookups import LookupGenerator
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.spec_cluster import ClusterSpec
-    from netsim.experiment.spec_experiment import ExperimentSpec, Fault, Load, Server
+    from netsim.experiment.spec_experiment import ExperimentSpec, Load, Server
+    from netsim.experiment.spec_fault import Fault
+    from netsim.experiment.spec_select import Url
+    from netsim.fabric.host import Host
+    from netsim.wire.addr import Address
+    from netsim.workload.http_client import NameResolver
+    from netsim.workload.http_exchange import Resolved
 
 
 def play(
@@ -36,7 +46,7 @@ def play(
     recorder = Recorder(cluster.engine.bus)
     generators = begin(cluster, spec)
     epoch_ns = recorder.epoch_ns = cluster.epoch_ns
-    capture = cluster.capture(*spec.capture) if spec.capture and replication == 0 else None
+    dump = cluster.tcpdump(*spec.capture) if spec.capture and replication == 0 else None
     for step in range(1, steps + 1):
         cluster.engine.run(epoch_ns + spec.duration_ns * step // steps)
         progress(spec.duration_ns * step // steps)
@@ -44,9 +54,12 @@ def play(
         generator.stop(cluster.engine.now)
     recorder.stop()
     recording = recorder.recording(replication, cluster.engine.now, cluster.books(), cluster.counters())
-    if capture is None:
+    if dump is None:
         return recording
-    return replace(recording, captures={"capture": pcapng_bytes(capture, cluster.names(), epoch_ns)})
+    dump.stop()
+    about = f"{about_experiment(spec)}\n{about_cluster(cluster)}"
+    data = pcapng_bytes(dump, cluster.names(), epoch_ns, about, APPLICATION)
+    return replace(recording, captures={"capture": data})
 
 
 def begin(cluster: "Cluster", spec: "ExperimentSpec") -> list[LoadGenerator | LookupGenerator]:
@@ -76,10 +89,11 @@ def start_loads(
                 lookups.start(cluster.engine.now)
                 made.append(lookups)
                 continue
+            spec, names = in_environment(spec, load.to, host, resolver)
             generator = LoadGenerator(
                 host,
                 spec,
-                resolver,
+                names,
                 backends.where,
                 epoch_ns,
                 index=index,
@@ -90,6 +104,33 @@ def start_loads(
             generator.start(cluster.engine.now)
             made.append(generator)
     return made
+
+
+class _NoHost:
+    """Answers for a URL without a host, which no client can look up."""
+
+    def __init__(self, host: "Host", error: str) -> None:
+        self._host = host
+        self.addresses: tuple[Address, ...] = ()
+        self.error = error
+
+    def lookup(self, _name: str, done: "Callable[[Resolved, int], None]", _family: str = "any") -> None:
+        done(self, self._host.now)
+
+
+def in_environment(
+    spec: LoadSpec, url: "Url", host: "Host", resolver: "NameResolver"
+) -> "tuple[LoadSpec, NameResolver]":
+    """A load whose URL has variables, in a client's own environment. Without a host every request fails at once, as
+    curl does: "URL rejected: No host part in the URL"."""
+    if not url.template:
+        return spec, resolver
+    try:
+        filled = url.filled(host.env)
+    except ValueError:
+        unset = [f"{name} is not set" for name in references(url.template) if not host.env.get(name)]
+        return spec, _NoHost(host, f"{NO_HOST}: {', '.join(unset) or expanded(url.template, host.env)}")
+    return replace(spec, host=filled.host, port=filled.port, path=filled.path), resolver
 
 
 def default_family(spec: "ClusterSpec") -> str:
@@ -113,13 +154,16 @@ def load_spec(load: "Load", clients: int, family: str = "ipv4") -> LoadSpec:
         think_time_ns=load.think_time_ns,
         timeout_ns=load.timeout_ns,
         keep_alive=load.keepAlive,
-        retries=load.retries,
-        retry_backoff_ns=load.retry_backoff_ns,
+        retry=load.retryPolicy.built(load.retries, load.retry_backoff_ns),
         start_ns=load.start_ns,
         for_ns=load.for_ns,
         resolve=load.resolve,
         family=load.to.family or load.ipFamily or family,
         headers=tuple(load.headers.items()),
+        connect_timeout_ns=load.connect_timeout_ns,
+        pool=load.pool.built(),
+        keepalive=load.tcpKeepalive.built() if load.tcpKeepalive else None,
+        user_timeout_ns=load.tcp_user_timeout_ns or 0,
     )
 
 
@@ -130,6 +174,8 @@ def server_rule(server: "Server") -> ServerRule:
         if server.serviceTime is not None:
             time = server.serviceTime
             spec = replace(spec, service_ns=time.mean_ns, distribution=time.distribution)
+        if server.shutdown is not None:
+            spec = replace(spec, shutdown=server.shutdown)
         return replace(spec, concurrency=server.concurrency, body_bytes=server.response.bytes)
 
     return ServerRule(
@@ -140,6 +186,7 @@ def server_rule(server: "Server") -> ServerRule:
 
 def fault_plan(fault: "Fault") -> FaultPlan:
     """An entry of `faults:`."""
+    from netsim.experiment.loader_manifests import manifest_object
     from netsim.experiment.rules_faults import percentage
 
     value: float = 1
@@ -166,4 +213,10 @@ def fault_plan(fault: "Fault") -> FaultPlan:
         netem,
         fault.direction,
         fault.grace_period_ns,
+        target=fault.target,
+        object=parse_name(fault.object, fault.namespace or "default") if fault.object else None,
+        replicas=fault.replicas or 0,
+        image=fault.image or "",
+        manifest=manifest_object(fault.manifest) if fault.manifest else None,
+        timeout_ns=fault.timeout_ns or 0,
     )

@@ -7,6 +7,7 @@ folder holds
     requests.parquet    one row per request        failover.parquet         one row per outage
     events.parquet      one row per event          failover_nodes.parquet   one row per outage and client node
     proxied.parquet     one row per endpoint that an ingress controller asked, if there was one
+    causes.parquet      why requests failed, one row per cause, if any did
     figures/            the figures, as PNG
     packets/            pcapng files of the first replication, where the experiment says `capture:`
 """
@@ -32,6 +33,8 @@ from netsim.measure.frames import EVENT_TYPES, REQUEST_TYPES, events_frame, requ
 from netsim.measure.proxied import proxied_frame
 
 if TYPE_CHECKING:
+    from netsim.experiment.explain import Explained
+    from netsim.experiment.loader import ExperimentBundle
     from netsim.measure.split import LoadSplit
     from netsim.measure.summary import Failover
     from netsim.measure.text import Header
@@ -87,6 +90,7 @@ class Results:
         self.proxied = typed([], REQUEST_TYPES) if proxied is None else proxied
         self.analysis = Analysis(_measured(requests, info), events, _measured(self.proxied, info))
         self.plot = Plots(self.analysis)
+        self.played: tuple[ExperimentBundle, int] | None = None  # what to play again for a journey
 
     @classmethod
     def from_recordings(
@@ -151,16 +155,46 @@ class Results:
         """What the faults did to a Service. KeyError for a Service that got no request."""
         return self.analysis.failover(service)
 
+    @property
+    def causes(self) -> pd.DataFrame:
+        """Why requests failed: error, what the endpoint was doing, what the rules had to do with it, how many."""
+        return self.analysis.causes
+
+    @property
+    def failed_requests(self) -> pd.DataFrame:
+        """One row per failed request with its cause."""
+        return self.analysis.failed_requests
+
+    def journey(self, request: int, replication: int = 0) -> "Explained":
+        """Follow one request of `requests` packet by packet: its replication is played again up to it. LookupError for
+        a request that there is not, or when the results come from a folder, which holds no topology."""
+        from netsim.experiment.replay import replay
+
+        if self.played is None:
+            raise LookupError("results read from a folder cannot be played again: run the experiment")
+        table = self.requests
+        rows = table[(table["request"] == request) & (table["replication"] == replication)]
+        if rows.empty:
+            raise LookupError(f"replication {replication} has no request {request}")
+        return replay(*self.played, replication, request, int(rows["t_ns"].iloc[0]))
+
     # ------------------------------------------------------------------ showing
     def text(self) -> str:
         """The report for a terminal: at most 100 columns, ending with a newline."""
-        from netsim.measure.text import report
+        from netsim.measure.text import harm_sections, report
 
         splits = [self.load_split(service) for service in self.services]
         failovers = [self.failover(service) for service in self.analysis.asked]
         requests = self.analysis.requests
         return report(
-            self.header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings
+            self.header(),
+            requests,
+            splits,
+            failovers,
+            self.packets,
+            self.checks,
+            self.info.warnings,
+            harm_sections(requests, self.events, self.causes),
         )
 
     def __repr__(self) -> str:
@@ -199,6 +233,8 @@ class Results:
             "failover": outages,
             "failover_nodes": nodes,
         }
+        if not self.causes.empty:
+            tables["causes"] = self.causes
         if not self.proxied.empty:
             tables["proxied"] = self.proxied
         for name, table in tables.items():

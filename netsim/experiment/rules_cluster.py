@@ -16,7 +16,6 @@ from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.rules_proxy import check_proxy
 from netsim.experiment.spec_cluster import ClusterSpec, LinkQuality, Networking, NodeEntry, cables_matching
 from netsim.experiment.spec_names import did_you_mean
-from netsim.kernel.ipvs_schedulers import SCHEDULERS
 
 # What is simulated, and what else users may know: so that the message can say "not yet" instead of "unknown".
 MODES = ("iptables", "nftables", "ipvs")
@@ -95,11 +94,6 @@ def _check_choices(spec: ClusterSpec, place: Place) -> None:
             ("networking", "bridgeNfCallIptables"),
             "cni flat has no bridge: remove this, or write cni: bridge or cni: vxlan",
         )
-    if networking.cni in ("vxlan", "bridge") and networking.podNetworkEndsWith == "object":
-        place.error(
-            ("networking", "podNetworkEndsWith"),
-            f"object is what networks with a route per pod do, cni {networking.cni} has a bridge: write cni: flat",
-        )
     check_families_of_parts(networking, place)
     mode = spec.kubeProxy.mode
     if mode and mode != networking.kubeProxyMode:
@@ -114,11 +108,6 @@ def _check_ipvs(spec: ClusterSpec, place: Place) -> None:
     """The ipvs section, and whether the version still wants the mode (KEP-5495)."""
     section = spec.kubeProxy.ipvs
     path: Path = ("kubeProxy", "ipvs")
-    if section.scheduler and section.scheduler not in SCHEDULERS:
-        known = " ".join(SCHEDULERS)
-        hint = did_you_mean(section.scheduler, SCHEDULERS)
-        message = f'"{section.scheduler}" is no IPVS scheduler: write one of {known}{hint}'
-        place.error((*path, "scheduler"), message)
     for index, text in enumerate(section.excludeCIDRs):
         try:
             ipaddress.ip_network(text)

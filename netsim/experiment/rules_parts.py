@@ -3,11 +3,12 @@
 Called by: `loader_experiment` (makes them), `rules_experiment`, `rules_faults`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from netsim.engine import format_duration
-from netsim.experiment.spec_experiment import Check, Fault, Load, Server
+from netsim.experiment.spec_experiment import Check, Load, Server
+from netsim.experiment.spec_fault import Fault
 
 T = TypeVar("T")
 
@@ -31,6 +32,7 @@ class Parts:
     servers: list[Item[Server]]
     faults: list[Item[Fault]]
     checks: list[Item[Check]]
+    captures: list[Item[str]] = field(default_factory=list)
 
     def ends_by(self, at_ns: int | None) -> bool:
         """Is the experiment over at this moment (False when either time is unknown)?"""

@@ -91,8 +91,9 @@ _DEFAULT_SUBNETS: Final = {
 class Networking(SpecModel):
     """Address ranges and the choice of data plane and pod network. Defaults are kind's; a dual-stack cluster has two
     ranges of each kind, separated by a comma, the primary family first. `bridgeNfCallIptables` is the nodes'
-    net.bridge.bridge-nf-call-iptables, for pod networks with a bridge. `podNetworkEndsWith`: a deleted pod is cut off
-    by the CNI plug-in with its sandbox, or (Calico) as soon as its object is gone, which may be before its last FIN."""
+    net.bridge.bridge-nf-call-iptables, for pod networks with a bridge. `withdrawPods` says when the pod network lets
+    go of a pod: with its sandbox, or with its API object, as Calico's Felix does (projectcalico/calico#7983): then a
+    pod that is deleted by force is cut off before its process has ended, and no FIN or RST of it gets out."""
 
     podSubnet: Subnets = "10.244.0.0/16"
     serviceSubnet: Subnets = "10.96.0.0/16"
@@ -100,7 +101,7 @@ class Networking(SpecModel):
     kubeProxyMode: str = "iptables"
     cni: str = "flat"
     bridgeNfCallIptables: StrictBool = True
-    podNetworkEndsWith: Literal["sandbox", "object"] = "sandbox"
+    withdrawPods: Literal["sandbox", "object"] = "sandbox"
     dnsDomain: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)] = (
         "cluster.local"
     )

@@ -10,10 +10,12 @@ chosen by netsim.cluster.timing.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool
+from pydantic import AfterValidator, Field, StrictBool
 
 from netsim.cluster.objects.inert import Inert
 from netsim.experiment.spec_fields import Duration, PositiveDuration, SpecModel, Subnets
+from netsim.experiment.spec_names import did_you_mean
+from netsim.kernel.ipvs_schedulers import SCHEDULERS
 
 Count = Annotated[int, Field(strict=True, ge=0)]
 Ignored = Annotated[Any, Inert()]
@@ -39,12 +41,20 @@ class NftablesConfig(SpecModel):
     masqueradeBit: Annotated[int, Field(strict=True, ge=0, le=31)] = 14
 
 
+def _scheduler(value: str) -> str:
+    if value and value not in SCHEDULERS:
+        known = " ".join(SCHEDULERS)
+        hint = did_you_mean(value, SCHEDULERS)
+        raise ValueError(f'"{value}" is no IPVS scheduler: write one of {known}{hint}')
+    return value
+
+
 class IpvsConfig(SpecModel):
     """KubeProxyIPVSConfiguration. 0 for a time-out leaves the kernel's; no scheduler is rr."""
 
     min_sync_period_ns: Duration | None = Field(None, alias="minSyncPeriod")
     sync_period_ns: PositiveDuration | None = Field(None, alias="syncPeriod")
-    scheduler: str = ""
+    scheduler: Annotated[str, AfterValidator(_scheduler)] = ""
     strictARP: StrictBool = False
     excludeCIDRs: tuple[str, ...] = ()
     tcp_timeout_ns: Duration = Field(0, alias="tcpTimeout")

@@ -58,17 +58,24 @@ class Netem:
     rate_bps: int = 0
 
 
+def _nobody(packet: "Packet") -> None:
+    """The cable ends nowhere."""
+
+
 class Link:
     """From one device to whatever `connect` names."""
 
     __slots__ = (
         "_arrived",
+        "_blocked",
         "_eid",
         "_env",
         "_ps_per_byte",
         "_queue",
+        "_receiver",
         "_rng",
         "_schedule",
+        "arrivals",
         "busy_ns",
         "bytes",
         "delay_ns",
@@ -76,6 +83,7 @@ class Link:
         "drops",
         "duplicated",
         "forward",
+        "lost",
         "name",
         "netem",
         "packets",
@@ -103,13 +111,30 @@ class Link:
         self.drops: Counter[DropReason] = Counter()
         self.up = True
         self.netem: Netem | None = None
+        self._blocked: list[Callable[[Packet], bool]] = []
         self.taps: list[Tap] = []
+        self.arrivals: list[Callable[[Packet], None]] = []
+        self.lost: list[Callable[[Packet, DropReason, int], None]] = []
+        self._receiver: Callable[[Packet], None] = _nobody
         self.forward: Callable[[Packet, int], None] = self.send
 
     def connect(self, arrived: Callable[["Packet"], None]) -> None:
         """What to call with each packet at the other end."""
-        self._arrived = (arrived,)
+        self._receiver = arrived
+        self._arrived = (*self.arrivals, arrived)
         self.rewire()
+
+    def on_arrival(self, tap: Callable[["Packet"], None]) -> Callable[[], None]:
+        """Tell of each packet that arrives, before its receiver gets it, until what this returns is called. Packets
+        that are under way already are not told of."""
+        self.arrivals.append(tap)
+        self.connect(self._receiver)
+
+        def stop() -> None:
+            self.arrivals.remove(tap)
+            self.connect(self._receiver)
+
+        return stop
 
     def rewire(self) -> None:
         """Let the device use the right `send` for the present state, and its namespace forget the old one."""
@@ -118,10 +143,24 @@ class Link:
             self.device.transmit = self.forward
             self.device.ns.changed()
 
+    def block(self, lost: Callable[["Packet"], bool]) -> None:
+        """Lose the packets that a partition separates from their destination."""
+        self._blocked.append(lost)
+        self.rewire()
+
+    def unblock(self, lost: Callable[["Packet"], bool]) -> None:
+        """Lose them no longer."""
+        self._blocked.remove(lost)
+        self.rewire()
+
+    @property
+    def _plain(self) -> bool:
+        return self.up and self.netem is None and not self._blocked
+
     def _sender(self) -> Callable[["Packet", int], None]:
         if self.taps:
             return self._send_tapped
-        return self.send if self.up and self.netem is None else self._send_impaired
+        return self.send if self._plain else self._send_impaired
 
     def send(self, packet: "Packet", at_ns: int) -> None:
         """Transmit from `at_ns` (now or a little later) on: the plain case."""
@@ -141,7 +180,7 @@ class Link:
     def _send_tapped(self, packet: "Packet", at_ns: int) -> None:
         for tap in self.taps:
             tap(self, packet, at_ns)
-        if self.up and self.netem is None:
+        if self._plain:
             self.send(packet, at_ns)
         else:
             self._send_impaired(packet, at_ns)
@@ -150,6 +189,8 @@ class Link:
         netem = self.netem
         if not self.up:
             self._lose(packet, DropReason.LINK_DOWN, at_ns)
+        elif self._blocked and any(lost(packet) for lost in self._blocked):
+            self._lose(packet, DropReason.LINK_PARTITION, at_ns)
         elif netem is None:
             self.send(packet, at_ns)
         elif netem.loss and self._rng.random() < netem.loss:
@@ -189,6 +230,8 @@ class Link:
         return max(0, extra)
 
     def _lose(self, packet: "Packet", reason: DropReason, now: int) -> None:
+        for told in self.lost:
+            told(packet, reason, now)
         if self.device is not None:
             self.device.ns.drop(packet, "LINK", reason, now, self.device)
         else:

@@ -38,7 +38,7 @@ class Onward:
         leaves: tuple[Leaf, ...],
         hop: "NextHop",
         cost_ns: int,
-        there: Path,
+        there: Path | None,
         answers: Path,
     ) -> None:
         self.dnat = dnat
@@ -81,7 +81,7 @@ def remember(t: "Traversal", device: "Device", hop: "NextHop", cost_ns: int) -> 
     ns, entry, in_device = t.ns, t.ct.entry, t.in_device
     if in_device is None or entry.proto not in (TCP, UDP) or entry.nat & SRC_NAT:
         return
-    if entry.foreseen is None or entry.reply.path is None:
+    if entry.reply.path is None or (entry.foreseen is None and entry.proto == TCP):
         return
     before, after = entry.original.flow, entry.original.rewritten
     known = first_packets(ns.engines, before, after, in_device, device)

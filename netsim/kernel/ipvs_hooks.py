@@ -19,12 +19,13 @@ result of ip_vs_in_icmp and ip_vs_out_icmp; without `conntrack` they are not.
 
 from typing import TYPE_CHECKING, Final
 
-from netsim.kernel import icmp, ipvs_path, path
+from netsim.kernel import icmp, ipvs_path, ipvs_text, path
 from netsim.kernel.conntrack import ORIGINAL
 from netsim.kernel.hooks import ACCEPT, STOLEN, UNTRACKED, DropReason, Hook, Traversal, Verdict
 from netsim.kernel.ipvs import Ipvs
 from netsim.kernel.ipvs_states import INPUT, OUTPUT, TcpState
-from netsim.kernel.netfilter import nat_destination, nat_source
+from netsim.kernel.netfilter import nat_destination, nat_source, tell_rewritten
+from netsim.kernel.releases import since
 from netsim.wire.packet import RST, SCTP, SYN, TCP, UDP, Flow
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ _PROTOCOLS: Final = (TCP, UDP, SCTP)
 _LOOPBACK_FIRST_BYTE: Final = 127
 _FRAME_HEADER: Final = 14
 # What happens to a SYN on a port that is known already.
-_SPARES_NEW_CONNTRACK_SINCE: Final = (5, 9)
-_QUIESCED_WHATEVER_MODE_SINCE: Final = (5, 16)
+_SPARES_NEW_CONNTRACK_SINCE: Final = since("ipvs.reused_port")
+_QUIESCED_WHATEVER_MODE_SINCE: Final = since("ipvs.quiesced_reuse")
 _OVER: Final = (int(TcpState.TIME_WAIT), int(TcpState.CLOSE))
 
 
@@ -82,6 +83,9 @@ def ip_vs_in(t: Traversal) -> Verdict:
         if connection is None:
             t.ns.icmp_error(t.packet, icmp.UNREACHABLE, icmp.PORT, t.now)
             return DropReason.IPVS_NO_REAL_SERVER
+        if t.ns.rewrite_subscribers:
+            after = flow._replace(dst=connection.dest.address, dport=connection.dest.port)
+            tell_rewritten(t, "ipvs", after, f"ipvs: {ipvs_text.matched(connection).text}")
     connection.saw(INPUT, t.packet, t.now)
     return _transmit(t, connection)
 
@@ -136,7 +140,7 @@ def _transmit(t: Traversal, connection: "Connection") -> Verdict:
     packet.flow = Flow(flow.src, dest.address, flow.sport, dest.port, flow.proto)
     t.ipvs = connection
     if ns.journeys:
-        ns.tell(packet, t.now, "ipvs", str(packet.flow), t.hook.name)
+        ns.tell(packet, t.now, "ipvs", str(packet.flow), t.hook.name, ipvs_text.matched(connection))
     local = ns.is_local(dest.address)
     if not local:
         if flow.src[0] == _LOOPBACK_FIRST_BYTE and len(flow.src) == 4:
@@ -198,8 +202,9 @@ def ip_vs_out(t: Traversal) -> Verdict:
     virtual = connection.flow
     t.packet.flow = Flow(virtual.dst, flow.dst, virtual.dport, flow.dport, flow.proto)
     t.ipvs = connection
-    if t.ns.journeys:
-        t.ns.tell(t.packet, t.now, "ipvs", str(t.packet.flow), t.hook.name)
     connection.saw(OUTPUT, t.packet, t.now)
+    if t.ns.journeys:
+        hit = ipvs_text.matched(connection)
+        t.ns.tell(t.packet, t.now, "ipvs", str(t.packet.flow), t.hook.name, hit)
     _tell_conntrack(t, connection, OUTPUT)
     return ACCEPT

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
 
 _FRAME_HEADER = 14
+_BY_RULE = (DropReason.NETFILTER_DROP, DropReason.NETFILTER_REJECT)
 _FORESEEN = (TCP, UDP)
 _BEGUN = (0, int(TcpState.SYN_SENT))  # UDP, or a connection that begins with its SYN
 
@@ -79,7 +80,8 @@ def run(t: Traversal, hook: Hook) -> bool:
             if verdict is STOLEN:
                 t.stolen = True
             else:
-                ns.drop(t.packet, hook, verdict, t.now, t.in_device)
+                rule = str(t.trace[-1]) if t.trace and verdict in _BY_RULE else ""
+                ns.drop(t.packet, hook, verdict, t.now, t.in_device, rule)
             return False
     return True
 
@@ -259,7 +261,8 @@ def keep(t: Traversal, path: Path, cost_ns: int) -> None:
 
 def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
     """A flow's first packet has passed. If the rules have judged established packets between these hosts before, and
-    the way back is known, then so are the paths of the answers and (once there was one) of the packets after this."""
+    the way back is known, then so are the paths of the answers and (once there was one) of the packets after this. UDP
+    may do without the latter: a query is often all that is sent."""
     ns, half = t.ns, t.ct
     entry = half.entry
     if entry.state not in _BEGUN or entry.proto not in _FORESEEN:
@@ -270,9 +273,11 @@ def _foresee(t: Traversal, device: "Device", macs: bytes) -> None:
     back = ns.next_hops.get(client)
     if entry.reply.path is not None or back is None or back.device is not t.in_device:
         return
-    there = _way(ns, client, entry.original.flow.dst, server, t.in_device, device, macs)
     answers = _way(ns, server, client, client, device, t.in_device, back.macs)
-    if there is not None and answers is not None:
+    if answers is None:
+        return
+    there = _way(ns, client, entry.original.flow.dst, server, t.in_device, device, macs)
+    if there is not None or entry.proto == UDP:
         entry.foreseen, entry.reply.path = there, answers
 
 

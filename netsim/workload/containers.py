@@ -12,13 +12,13 @@ annotated netsim/app: echo            a server that sends back what it gets, on 
 anything else (busybox, curl...)      a process that waits, so that commands and clients can run in the pod
 ====================================  ========================================================================
 
-Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim/start-up-delay: 5s`) or by
-the experiment's `servers:`.
+Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim/start-up-delay: 5s`,
+`netsim/shutdown: fast`) or by the experiment's `servers:`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from netsim.cluster.hostports import HostPort, host_ports
 from netsim.cluster.objects import Container, Pod
@@ -29,7 +29,7 @@ from netsim.fabric.host import Host, HostNetworkPod, PodHost
 from netsim.wire.addr import Prefix, ip
 from netsim.workload.dns_app import DnsApps
 from netsim.workload.echo import EchoServer, EchoSpec
-from netsim.workload.http_server import HttpServer, ServerSpec
+from netsim.workload.http_server import HttpServer, ServerSpec, Shutdown
 from netsim.workload.ingress.controllers import IngressControllers, is_controller
 from netsim.workload.sctp import SctpEcho
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 SERVICE_TIME = "netsim/service-time"
 APP = "netsim/app"
 START_UP_DELAY = "netsim/start-up-delay"
+SHUTDOWN = "netsim/shutdown"
 # A static page from nginx takes well under a millisecond; a small web application about one. Ours to choose, and to
 # override.
 DEFAULT_SERVICE_NS = 1 * MS
@@ -160,11 +161,11 @@ class Containers:
     dns_app: Callable[[Pod, Container, Host], App]
     ingress: IngressControllers = field(default_factory=IngressControllers)
     rules: list[ServerRule] = field(default_factory=list)
-    network_ends_with: str = "sandbox"
     apps: dict[str, dict[str, Any]] = field(default_factory=dict)
     hosts: dict[str, PodHost] = field(default_factory=dict)
     by_address: dict[bytes, tuple[str, str]] = field(default_factory=dict)
     by_socket: dict[tuple[bytes, int], tuple[str, str]] = field(default_factory=dict)  # with hostNetwork
+    withdraws_early: bool = False  # the pod network follows the pods' objects, not their sandboxes
 
     def create_sandbox(self, node: str, pod: Pod, address: str, *more: str) -> Host:
         """A sandbox whose name is `namespace/name` of the pod; with hostNetwork a place on the node."""
@@ -176,7 +177,7 @@ class Containers:
             for port in host_ports(pod):
                 self.by_socket[host.address, port.container_port] = (name, node)
         else:
-            host = self.fabric.add_pod(node, name, ip(address), tuple(map(ip, more)))
+            host = self.fabric.add_pod(node, name, ip(address), tuple(map(ip, more)), pod.spec.sysctls)
             self.by_address |= dict.fromkeys(host.addresses, (name, node))
             self._map_ports(host, host_ports(pod))
         self.hosts[name] = host
@@ -201,11 +202,6 @@ class Containers:
         found = self.by_socket.get((address, port)) if self.by_socket else None
         return found or self.by_address.get(address, ("", ""))
 
-    def object_gone(self, host: Host) -> None:
-        """Where pod networks follow the API server, as Calico's Felix does, this ends the pod's network."""
-        if self.network_ends_with == "object" and isinstance(host, PodHost):
-            self.fabric.withdraw_pod(host)
-
     def remove_sandbox(self, host: Host) -> None:
         """Gone."""
         assert isinstance(host, PodHost)
@@ -215,6 +211,13 @@ class Containers:
             del self.hosts[host.name]
             self.apps.pop(host.name, None)
         self.fabric.remove_pod(host)
+
+    def object_gone(self, host: Host) -> None:
+        """A pod network that follows the objects drops what still comes from or goes to the pod (Felix removes the
+        workload's chains: traffic of an unknown interface)."""
+        cable = self.fabric.cables.get(f"{host.name}:eth0")
+        if self.withdraws_early and cable is not None and self.hosts.get(host.name) is host:
+            self.fabric.set_cable(cable, up=False)
 
     def app_factory(self, pod: Pod, container: Container, host: Host) -> App:
         """See the table above."""
@@ -247,6 +250,9 @@ class Containers:
         annotated = pod.metadata.annotations.get(SERVICE_TIME)
         if annotated:
             spec = replace(spec, service_ns=parse_duration(annotated))
+        shutdown = pod.metadata.annotations.get(SHUTDOWN)
+        if shutdown:
+            spec = replace(spec, shutdown=cast("Shutdown", shutdown))
         for rule in self.rules:
             if rule.selects(pod):
                 spec = rule.spec(spec)

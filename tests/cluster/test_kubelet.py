@@ -11,6 +11,7 @@ from netsim.cluster.kubelet.termination import hook_duration_ns
 from netsim.cluster.objects import (
     Condition,
     Container,
+    ExecAction,
     HTTPGetAction,
     Lifecycle,
     LifecycleHandler,
@@ -21,6 +22,7 @@ from netsim.cluster.objects import (
     Probe,
     evolve,
 )
+from netsim.cluster.timing import Timing
 from netsim.engine import MS, S
 
 HTTP = Probe(httpGet=HTTPGetAction(port=80))
@@ -442,3 +444,30 @@ def test_a_pod_may_be_deleted_while_its_sandbox_is_replaced(after_s: int) -> Non
     assert world.api.get(Pod, "default", "p") is None
     assert all(host.removed for host in world.runtime.hosts)
     assert not any(app.running for app in world.runtime.apps)
+
+
+@pytest.mark.parametrize(("version", "noticed"), [("1.19", False), ("1.20", True)])
+def test_an_exec_probe_that_hangs_is_ended_since_1_20(version: str, noticed: bool) -> None:
+    probe = Probe(exec=ExecAction(command=("check",)))
+    world = make_world(1, timing=Timing.for_version(version))
+    world.boot([deployment(replicas=1, probe=probe), service()])
+    now = world.engine.now
+    world.app_of(world.pods()[0]).mode = "hang"
+    world.run(60 * S)
+    assert bool(world.recorded.of("PodUnready", now)) == noticed
+
+
+def test_readiness_gates_open_when_the_annotation_says() -> None:
+    """Without the annotation nobody opens them; with it a pod is Ready that long after its containers are."""
+    world = make_world(1)
+    gate = {"readinessGates": ({"conditionType": "example.com/lb"},)}
+    shut, late = pod("shut", **gate), pod("late", **gate)
+    late = evolve(late, metadata__annotations={"netsim/readiness-gates": "7s"})
+    world.plane.apply([shut, late])
+    world.plane.start()
+    world.run(30 * S)
+    found = {item.metadata.name: item for item in world.api.list(Pod)}
+    assert not found["shut"].status.is_ready
+    ready, inner = (found["late"].status.condition(kind) for kind in ("Ready", "ContainersReady"))
+    assert ready.status == inner.status == "True"
+    assert 7 * S < ready.lastTransitionTime - inner.lastTransitionTime < 7.5 * S

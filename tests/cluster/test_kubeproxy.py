@@ -239,3 +239,18 @@ def test_the_proxies_of_a_large_cluster_begin_when_the_workloads_run(monkeypatch
     assert len(syncs) == 4
     assert min(event.at_ns for event in syncs) > max(event.at_ns for event in world.recorded.of("PodReady"))
     assert len({id(proxy.table) for proxy in world.plane.proxies.values()}) == 1
+
+
+def test_a_proxy_that_starts_while_it_is_cut_off_lists_when_it_is_back() -> None:
+    world = make_world(2)
+    world.boot([deployment(replicas=2), service()])
+    node = next(iter(world.plane.proxies))
+    proxy = world.plane.proxies[node]
+    proxy.stop()
+    world.plane.disconnect_node(node)
+    proxy.start()
+    world.run(5 * S)
+    assert not proxy.synced
+    world.plane.reconnect_node(node)
+    world.run(1 * S)
+    assert proxy.synced

@@ -5,9 +5,11 @@ from clusterlab import World, container, deployment, make_world, service
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netsim.cluster.controllers.deployment import replica_set_of
 from netsim.cluster.controllers.pods import is_active, is_available, surplus
+from netsim.cluster.controllers.proportion import DESIRED, MAX, in_proportion, was_scaled
 from netsim.cluster.controllers.rollout import limits, new_size, old_sizes, scaled, template_hash
-from netsim.cluster.objects import Condition, Deployment, Pod, ReplicaSet, evolve
+from netsim.cluster.objects import Condition, Deployment, Pod, Probe, ReplicaSet, TCPSocketAction, evolve
 from netsim.engine import S
 
 
@@ -239,3 +241,61 @@ def test_min_ready_seconds_delays_availability() -> None:
     world.boot([deployment(replicas=1, minReadySeconds=20)])
     assert world.engine.now > 20 * S
     assert world.api.get(Deployment, "default", "web").status.availableReplicas == 1
+
+
+# ------------------------------------------------------------------------------------------------ scaling in proportion
+def sized(item: Deployment, name: str, replicas: int, most: int, made: int) -> ReplicaSet:
+    found = replica_set_of(item, name, replicas)
+    meta = {"metadata.annotations": {DESIRED: "10", MAX: str(most)}, "metadata.creationTimestamp": made}
+    return evolve(found, meta)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "before", "after"),
+    [
+        # The documentation's example (workloads/controllers/deployment, "Proportional scaling"): 8 and 5 of 10+3 pods,
+        # scaled to 15 with maxSurge 3: 11 and 7.
+        pytest.param(15, (8, 5), (11, 7), id="the documentation's example"),
+        pytest.param(10, (8, 5), (8, 5), id="not scaled"),
+        pytest.param(5, (8, 5), (5, 3), id="down"),
+        pytest.param(0, (8, 5), (0, 0), id="to nothing"),
+        pytest.param(11, (7, 6), (8, 6), id="one more goes to the larger"),
+    ],
+)
+def test_replica_sets_are_scaled_in_proportion(
+    replicas: int, before: tuple[int, int], after: tuple[int, int]
+) -> None:
+    item = rolling(replicas, 3, 2)
+    sets = [sized(item, name, size, 13, at) for at, (name, size) in enumerate(zip("ab", before, strict=True))]
+    sizes = in_proportion(item, sets)
+    assert tuple(sizes[found.metadata.name] for found in sets) == after
+    assert was_scaled(item, sets) == (replicas != 10)
+
+
+@given(st.integers(0, 40), st.lists(st.integers(1, 30), min_size=2, max_size=4))
+def test_proportions_add_up(replicas: int, before: list[int]) -> None:
+    item = rolling(replicas, 3, 2)
+    sets = [sized(item, f"s{n}", size, sum(before), n) for n, size in enumerate(before)]
+    sizes = in_proportion(item, sets)
+    assert all(size >= 0 for size in sizes.values())
+    assert sum(sizes.values()) == (replicas + 3 if replicas else 0)
+
+
+def test_a_deployment_scaled_in_the_middle_of_a_rollout() -> None:
+    world = make_world(3)
+    item = rolling(10, 3, 2)
+    world.boot([item, service()])
+    world.runtime.prepare = lambda app: setattr(app, "mode", "refuse")  # new pods never become ready
+    probe = evolve(
+        item.spec.template.spec.containers[0], readinessProbe=Probe(tcpSocket=TCPSocketAction(port=80))
+    )
+    stored = world.api.get(Deployment, "default", "web")
+    assert stored is not None
+    world.api.update(evolve(stored, {"spec.template.spec.containers": (probe,)}))
+    world.run(30 * S)
+    assert sorted(found.spec.replicas for found in world.api.list(ReplicaSet)) == [5, 8]
+    stored = world.api.get(Deployment, "default", "web")
+    assert stored is not None
+    world.api.update(evolve(stored, {"spec.replicas": 15}))
+    world.run(30 * S)
+    assert sorted(found.spec.replicas for found in world.api.list(ReplicaSet)) == [7, 11]

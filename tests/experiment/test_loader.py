@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from netsim.cluster.objects import Deployment, Namespace, Service
+from netsim.cluster.objects import ConfigMap, Deployment, Namespace, Secret, Service
 from netsim.engine import S
 from netsim.experiment.errors import SpecErrors
 from netsim.experiment.loader import ExperimentBundle, Topology, load, load_experiment, load_topology
@@ -93,15 +93,29 @@ def test_notes_tell_what_has_no_effect(tmp_path: Path) -> None:
         tmp_path,
         CLUSTER
         + "spec: {kubelet: {hairpinMode: none}}\n"
-        + WEB.replace("image: nginx,", "image: nginx, env: [{name: A, value: b}],")
-        + "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {k: dg==}\n"
+        + WEB.replace("image: nginx,", "image: nginx, stdin: true,")
+        + "---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {name: s}\n"
         + "---\napiVersion: example.com/v1\nkind: Widget\nmetadata: {name: w}\nspec: {anything: [goes]}\n",
     )
     assert found.notes == (
-        "accepted, no effect on packets: Secret (1); Widget (1); Cluster kubelet.hairpinMode; "
-        "Deployment spec.template.spec.containers[].env",
+        "accepted, no effect on packets: ServiceAccount (1); Widget (1); Cluster kubelet.hairpinMode; "
+        "Deployment spec.template.spec.containers[].stdin",
     )
-    assert found.kinds() == {"Deployment": 1, "Secret": 1, "Service": 1, "Widget": 1}
+    assert found.kinds() == {"Deployment": 1, "Service": 1, "ServiceAccount": 1, "Widget": 1}
+
+
+def test_what_containers_cannot_start_without_is_added(tmp_path: Path) -> None:
+    """Secrets are seldom in files; the pod would stay in CreateContainerConfigError."""
+    variable = "{name: A, valueFrom: {secretKeyRef: {name: db, key: password}}}"
+    env = f"env: [{variable}], envFrom: [{{configMapRef: {{name: c}}}}],"
+    optional = f"env: [{variable.replace('password', 'password, optional: true')}],"
+    found = topology(tmp_path, CLUSTER + WEB.replace("image: nginx,", f"image: nginx, {env}"))
+    assert "Secret default/db is used but not defined: it is added, its values empty" in found.notes
+    (secret,) = (thing for thing in found.objects if isinstance(thing, Secret))
+    assert secret.data == {"password": ""}
+    assert any(isinstance(thing, ConfigMap) and thing.key == ("default", "c") for thing in found.objects)
+    found = topology(tmp_path, CLUSTER + WEB.replace("image: nginx,", f"image: nginx, {optional}"))
+    assert not any(isinstance(thing, Secret) for thing in found.objects)
 
 
 def test_missing_namespaces_are_added(tmp_path: Path) -> None:

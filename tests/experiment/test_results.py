@@ -81,7 +81,8 @@ def test_write_and_read_back(two: Results, tmp_path: Path) -> None:
     folder = two.write(tmp_path / "out" / "run")
     names = sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
     assert names == [
-        "events.parquet", "failover.parquet", "failover_nodes.parquet", "figures/failover-default-web-pod-hang-1.png",
+        "causes.parquet", "events.parquet", "failover.parquet", "failover_nodes.parquet",
+        "figures/failover-default-web-pod-hang-1.png",
         "figures/latency.png", "figures/outage-default-web-pod-hang-1.png", "figures/split-default-web.png",
         "figures/timeline-default-web.png", "requests.parquet", "run.json",
     ]  # fmt: skip

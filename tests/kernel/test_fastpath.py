@@ -177,6 +177,28 @@ def test_a_new_flow_between_known_hosts() -> None:
     assert (entry.expires_ns, entry.assured) == (126 * S, True)
 
 
+def test_queries_that_are_all_a_client_sends() -> None:
+    """One datagram and its answer per flow, as look-ups are: the way back is known, and that is enough."""
+    bench = Bench()
+    bench.rules(DNAT)
+    bench.rules(filter("-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT"))
+    for port in range(4000, 4004):
+        bench.left.arrive_fast(udp(CLIENT, port, VIP, 53))
+        assert bench.right.one().flow == flow(CLIENT, port, SERVER, 53)
+        bench.right.arrive_fast(udp(SERVER, 53, CLIENT, port))
+        assert bench.left.one().flow == flow(VIP, 53, CLIENT, port)
+    (first,) = bench.ns.firsts.values()
+    assert first.ready
+    last = next(entry for entry in bench.ct.entries(0) if entry.original.flow.sport == 4003)
+    assert last.reply.path is not None
+    assert last.original.path is None
+    bench.left.arrive_fast(
+        udp(CLIENT, 4003, VIP, 53)
+    )  # the first of the packets after that says what they do
+    assert bench.right.one().flow == flow(CLIENT, 4003, SERVER, 53)
+    assert last.original.path is not None
+
+
 @pytest.mark.parametrize("rule", ["-m statistic --mode random --probability 0.5", "-m recent --name X --set"])
 def test_rules_that_draw_lots_or_remember_are_asked_each_time(rule: str) -> None:
     talk = Flow()

@@ -144,6 +144,9 @@ def test_kube_proxy_stop_leaves_stale_rules(cluster: Cluster) -> None:
 
 # ------------------------------------------------------------------ the books
 _WHERE = st.sampled_from([{"run": "my-nginx"}, {"node": "worker-*"}, {"pod": "client"}, {"node": "clients"}])
+_PASSING = {
+    "link-down", "link-netem", "kube-proxy-stop", "pod-hang", "api-outage", "api-cut", "partition", "scale", "cordon"
+}  # fmt: skip
 _PERCENT = st.sampled_from(["0%", "10%", "60%"])
 
 
@@ -151,7 +154,22 @@ _PERCENT = st.sampled_from(["0%", "10%", "60%"])
 def _faults(draw: st.DrawFn) -> dict[str, Any]:
     action = draw(
         st.sampled_from(
-            ["pod-kill", "pod-delete", "pod-hang", "node-crash", "link-down", "link-netem", "kube-proxy-stop"]
+            [
+                "pod-kill",
+                "pod-delete",
+                "pod-hang",
+                "node-crash",
+                "link-down",
+                "link-netem",
+                "kube-proxy-stop",
+                "api-outage",
+                "api-cut",
+                "partition",
+                "scale",
+                "rollout",
+                "drain",
+                "cordon",
+            ]
         )
     )
     fault: dict[str, Any] = {
@@ -160,7 +178,15 @@ def _faults(draw: st.DrawFn) -> dict[str, Any]:
         "selector": draw(_WHERE),
     }
     fault["mode"] = draw(st.sampled_from(["one", "all"]))
-    if action in ("link-down", "link-netem", "kube-proxy-stop", "pod-hang"):
+    if action in ("scale", "rollout"):
+        fault["object"] = "deployment/my-nginx"
+    if action == "scale":
+        fault["replicas"] = draw(st.integers(0, 6))
+    if action == "partition":
+        fault |= {"target": draw(_WHERE), "direction": draw(st.sampled_from(["both", "to", "from"]))}
+    if action == "drain":
+        fault |= {"selector": {"node": "worker-*"}, "gracePeriod": "1s", "timeout": "5s"}
+    if action in _PASSING:
         fault["for"] = f"{draw(st.integers(1, 3000))}ms"
     if action == "link-netem":
         fault |= {name: draw(_PERCENT) for name in ("loss", "duplicate", "reorder", "corrupt")}
@@ -171,7 +197,7 @@ def _faults(draw: st.DrawFn) -> dict[str, Any]:
 
 
 @given(faults=st.lists(_faults(), min_size=2, max_size=5), seed=st.integers(1, 5))
-@settings(max_examples=15)
+@settings(max_examples=25)
 def test_the_books_close_whatever_happens(faults: list[dict[str, Any]], seed: int) -> None:
     cluster = settled("failover", seed)
     recorder = inject(cluster, *faults)

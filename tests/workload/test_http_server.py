@@ -415,13 +415,26 @@ def test_sigterm_lets_a_new_connection_ask_once() -> None:
 
 def test_a_server_that_does_not_drain() -> None:
     lab = HttpLab()
-    server = lab.serve(service_ns=1 * S, graceful=False)
+    server = lab.serve(service_ns=1 * S, shutdown="fast")
     lab.get(timeout_ns=5 * S)
     lab.run(100 * MS)
     server.terminate(lab.now)
     assert lab.exits == [(0, lab.now)]
     lab.run(5 * S)
     assert [e.outcome for e in lab.over] == ["reset"]
+
+
+def test_a_server_that_ignores_sigterm_serves_until_sigkill() -> None:
+    lab = HttpLab()
+    server = lab.serve(service_ns=100 * MS, shutdown="ignore")
+    server.terminate(lab.now)
+    lab.run(1 * S)
+    lab.get(timeout_ns=5 * S)
+    lab.run(1 * S)
+    assert [e.outcome for e in lab.over] == ["ok"]
+    assert not lab.exits
+    server.kill(lab.now)
+    assert lab.exits == [(137, lab.now)]
 
 
 def test_sigkill_ends_at_once_and_only_once() -> None:

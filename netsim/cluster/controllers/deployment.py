@@ -2,8 +2,7 @@
 
 Called by: `controlplane.py`. The numbers are `rollout.py`'s.
 Source: pkg/controller/deployment (sync.go, rolling.go, recreate.go).
-Simplified: no rollback, no progress deadline, old ReplicaSets are kept, and when `replicas` changes in the middle of a
-rollout the old ReplicaSets are not rescaled in proportion.
+Simplified: no rollback, and old ReplicaSets are kept.
 """
 
 from collections.abc import Generator, Sequence
@@ -13,6 +12,8 @@ from typing import Any, Final
 from netsim.cluster.apiserver import Key
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.controllers.pods import owner_uid
+from netsim.cluster.controllers.progress import EXCEEDED, deadline_ns, is_complete, progressing
+from netsim.cluster.controllers.proportion import in_proportion, size_annotations, was_scaled
 from netsim.cluster.controllers.rollout import new_size, old_sizes, template_hash
 from netsim.cluster.objects import (
     Condition,
@@ -75,11 +76,15 @@ class DeploymentController:
         label = template_hash(deployment.spec.template)
         new = next((item for item in owned if item.metadata.labels.get(HASH_LABEL) == label), None)
         old = [item for item in owned if item is not new]
+        before = new
         if not deployment.spec.paused:
             if new is None and (deployment.spec.strategy.type != "Recreate" or self._ended(old)):
                 new = yield from self._create(deployment, label, old)
-            yield from self._scale(deployment, new, old)
-        yield from self._report(deployment, new, [*old, *([new] if new else [])])
+            if deployment.spec.strategy.type != "Recreate" and was_scaled(deployment, owned):
+                yield from self._rescale(deployment, new, owned)
+            else:
+                yield from self._scale(deployment, new, old)
+        yield from self._report(deployment, new, [*old, *([new] if new else [])], before is not new)
 
     def _create(
         self, deployment: Deployment, label: str, old: Sequence[ReplicaSet]
@@ -95,7 +100,7 @@ class DeploymentController:
     ) -> Generator[Any, Any, None]:
         if new is not None:
             total = new.spec.replicas + sum(item.spec.replicas for item in old)
-            yield from self._resize(new, new_size(deployment, new.spec.replicas, total))
+            yield from self._resize(deployment, new, new_size(deployment, new.spec.replicas, total))
         if deployment.spec.strategy.type == "Recreate":
             sizes = [0] * len(old)
         else:
@@ -104,18 +109,34 @@ class DeploymentController:
             available = new.status.availableReplicas if new else 0
             sizes = old_sizes(deployment, counts, replicas, available)
         for item, size in zip(old, sizes, strict=True):
-            yield from self._resize(item, size)
+            yield from self._resize(deployment, item, size)
 
-    def _resize(self, replica_set: ReplicaSet, size: int) -> Generator[Any, Any, None]:
-        if size == replica_set.spec.replicas:
+    def _rescale(
+        self, deployment: Deployment, new: ReplicaSet | None, owned: Sequence[ReplicaSet]
+    ) -> Generator[Any, Any, None]:
+        """In the middle of a rollout: first in proportion, and the rollout goes on when that is known."""
+        sizes = in_proportion(deployment, owned)
+        if new is not None and new.status.availableReplicas == new.spec.replicas == deployment.spec.replicas:
+            sizes = {item.metadata.name: item.spec.replicas if item is new else 0 for item in owned}
+        for item in owned:
+            if item.spec.replicas:
+                yield from self._resize(deployment, item, sizes[item.metadata.name], remember=True)
+
+    def _resize(
+        self, deployment: Deployment, replica_set: ReplicaSet, size: int, remember: bool = False
+    ) -> Generator[Any, Any, None]:
+        annotations = {**replica_set.metadata.annotations, **size_annotations(deployment)}
+        known = annotations == replica_set.metadata.annotations
+        if size == replica_set.spec.replicas and (known or not remember):
             return
         # An update, not a patch: a size worked out from an old copy must not overwrite a newer one.
-        changed = evolve(replica_set, spec__replicas=size)
+        changed = evolve(replica_set, {"spec.replicas": size, "metadata.annotations": annotations})
         yield from self._client.call(partial(self._client.api.update, changed))
-        self._record.about(replica_set, "ScalingReplicaSet", replicas=str(size))
+        if size != replica_set.spec.replicas:
+            self._record.about(replica_set, "ScalingReplicaSet", replicas=str(size))
 
     def _report(
-        self, deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet]
+        self, deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet], created: bool
     ) -> Generator[Any, Any, None]:
         available = sum(item.status.availableReplicas for item in sets)
         enough = available >= deployment.spec.replicas
@@ -128,7 +149,13 @@ class DeploymentController:
             unavailableReplicas=max(0, deployment.spec.replicas - available),
             conditions=(Condition(type="Available", status="True" if enough else "False"),),
         )
+        moved = progressing(deployment, status, created, self._engine.now)
+        status = status.model_copy(update={"conditions": (*status.conditions, moved)})
+        if moved.status == "True" and not is_complete(deployment, status):
+            self._queue.add_after(deployment.key, deadline_ns(deployment, moved) + 1 - self._engine.now)
         if status != deployment.status:
+            if moved.reason == EXCEEDED and moved.lastUpdateTime == self._engine.now:
+                self._record.about(deployment, EXCEEDED)
             yield from self._client.call(partial(self._write_status, deployment, status))
 
     def _ended(self, old: Sequence[ReplicaSet]) -> bool:
@@ -166,6 +193,7 @@ def replica_set_of(deployment: Deployment, label: str, size: int) -> ReplicaSet:
         name=f"{deployment.metadata.name}-{label}",
         namespace=deployment.metadata.namespace,
         labels=template.metadata.labels,
+        annotations=size_annotations(deployment),
         ownerReferences=(deployment.owner_reference(),),
     )
     return ReplicaSet(

@@ -5,7 +5,7 @@ Called by: `worker.py`. The runtime's knowledge (`state`) changes when the proce
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from netsim.cluster.kubelet.backoff import CrashBackoff
@@ -61,6 +61,10 @@ class ContainerRun:
     def running(self) -> bool:
         """Whether its process lives."""
         return self.now.state is RunState.RUNNING
+
+    def not_configured(self) -> None:
+        """It cannot be created: what its environment refers to is not there."""
+        self.now = self.seen = replace(self.now, reason="CreateContainerConfigError")
 
     def start(self, app: App, now: int) -> None:
         """The runtime has created the container: its process begins."""

@@ -20,9 +20,10 @@ Simplified: ordinary init containers take the time of a container start and succ
 from collections.abc import Generator
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from netsim.cluster.kubelet.container import ContainerRun, RunState
+from netsim.cluster.kubelet.container_env import ConfigError
 from netsim.cluster.kubelet.podstatus import pod_status
 from netsim.cluster.kubelet.probes import ProbeKind, ProbeWorker, Result
 from netsim.cluster.kubelet.termination import kill_container
@@ -31,6 +32,10 @@ from netsim.engine import S
 
 if TYPE_CHECKING:
     from netsim.cluster.kubelet.kubelet import Kubelet
+
+
+# backOffPeriod with workerBackOffPeriodJitterFactor 0.5 (pkg/kubelet/kubelet.go, pod_workers.go).
+_CONFIG_RETRY_NS: Final = 10 * S
 
 
 class Stage(Enum):
@@ -87,6 +92,7 @@ class PodWorker:
             yield self._engine.timeout(timing.container_start.sample(self._random))
         for container in self.containers:
             yield self._engine.timeout(timing.container_start.sample(self._random))
+            yield from self._configuring(container, Stage.STARTING)
             if self.stage is not Stage.STARTING or self.gone:
                 return
             self._run(container)
@@ -96,8 +102,22 @@ class PodWorker:
             if container.seen.state is RunState.EXITED and not container.running:
                 self._restart_if_wanted(container)
 
+    def _configuring(self, container: ContainerRun, stage: Stage) -> Generator[Any, Any, None]:
+        """Wait until the container has its environment; retried as a failed sync of the pod is."""
+        while self.stage is stage and not self.gone and not self._configured(container):
+            yield self._engine.timeout(int(_CONFIG_RETRY_NS * (1 + self._random.random() / 2)))
+
+    def _configured(self, container: ContainerRun) -> bool:
+        try:
+            self._kubelet.set_environment(self.pod, container.spec, self.host, (self.ip, *self.more_ips))
+        except ConfigError as error:
+            container.not_configured()
+            self._record("ContainerConfigError", container=container.name, message=str(error))
+            self._report("")
+            return False
+        return True
+
     def _run(self, container: ContainerRun) -> None:
-        self._kubelet.set_environment(self.pod, self.host)
         app = self._kubelet.runtime.app_factory(self.pod, container.spec, self.host)
         app.exited = partial(self._exited, container, app)
         self._record("ContainerStarted", container=container.name, restarts=str(container.now.instance))
@@ -175,6 +195,7 @@ class PodWorker:
         yield self._engine.timeout(wait_ns)
         container.backoff.restarted(finished_ns, self._engine.now)
         yield self._engine.timeout(self._kubelet.timing.container_start.sample(self._random))
+        yield from self._configuring(container, Stage.RUNNING)
         if self.stage is Stage.RUNNING and not self.gone and container.now.instance == instance:
             self._run(container)
 

@@ -1,6 +1,6 @@
 """Containers: ports, probes, lifecycle hooks (k8s.io/api/core/v1 Container, Probe, Lifecycle).
 
-Called by: `pod`. The kubelet acts on ports, probes and hooks; image, environment, volumes and security are accepted
+Called by: `pod`. The kubelet acts on ports, probes, hooks and environment; image, volumes and security are accepted
 without effect: every container is played by an application of netsim.workload.
 
 Defaults: api/core/v1/types.go and pkg/apis/core/v1/defaults.go (Kubernetes 1.34).
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from netsim.cluster.objects.environment import EnvFromSource, EnvVar
 from netsim.cluster.objects.inert import Inert
 from netsim.cluster.objects.meta import ApiModel, IntOrString, NonNegative, Port, Positive, Protocol
 
@@ -110,8 +111,8 @@ class Container(ApiModel):
     startupProbe: Probe | None = None
     lifecycle: Lifecycle | None = None
     restartPolicy: Literal["Always", "OnFailure", "Never"] | None = None
-    env: Annotated[Any, Inert("[EnvVar]")] = None
-    envFrom: Annotated[Any, Inert("[EnvFromSource]")] = None
+    env: tuple[EnvVar, ...] = ()
+    envFrom: tuple[EnvFromSource, ...] = ()
     command: Annotated[Any, Inert()] = None
     args: Annotated[Any, Inert()] = None
     workingDir: Annotated[Any, Inert()] = None

@@ -1,4 +1,4 @@
-"""Every other kind (storage, RBAC, Secret, HorizontalPodAutoscaler, custom resources...): kept, never acted on.
+"""Every other kind (storage, RBAC, HorizontalPodAutoscaler, custom resources...): kept, never acted on.
 
 Called by: `registry.parse_object`. Such objects are reported once per kind as "accepted, no effect on packets".
 """

@@ -12,12 +12,14 @@ from pydantic import BaseModel
 
 from netsim.cluster.objects.config import ConfigMap, Lease, Namespace
 from netsim.cluster.objects.discovery import Endpoints, EndpointSlice
+from netsim.cluster.objects.environment import Secret
 from netsim.cluster.objects.inert import Inert
 from netsim.cluster.objects.ingress import Ingress, IngressClass
 from netsim.cluster.objects.meta import ApiObject
 from netsim.cluster.objects.node import Node
 from netsim.cluster.objects.other import OtherObject
 from netsim.cluster.objects.pod import Pod
+from netsim.cluster.objects.policy import PodDisruptionBudget
 from netsim.cluster.objects.service import Service
 from netsim.cluster.objects.workloads import DaemonSet, Deployment, ReplicaSet, StatefulSet
 
@@ -25,7 +27,8 @@ KINDS: Mapping[str, type[ApiObject]] = {
     model.__name__: model
     for model in (
         Namespace, Node, Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet,
-        Service, Endpoints, EndpointSlice, ConfigMap, Lease, Ingress, IngressClass,
+        Service, Endpoints, EndpointSlice, ConfigMap, Secret, Lease, Ingress, IngressClass,
+        PodDisruptionBudget,
     )
 }  # fmt: skip
 
@@ -48,6 +51,7 @@ REMOVED_IN: Mapping[tuple[str, str], int] = {
     ("extensions/v1beta1", "Ingress"): 22,
     ("networking.k8s.io/v1beta1", "Ingress"): 22,
     ("networking.k8s.io/v1beta1", "IngressClass"): 22,
+    ("policy/v1beta1", "PodDisruptionBudget"): 25,
 }
 
 

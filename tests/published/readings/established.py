@@ -133,6 +133,6 @@ def v09() -> dict[str, float]:
     as the sandbox."""
     said, blocked = _write_after_force({})
     assert said == "ETIMEDOUT", said
-    said, closed = _write_after_force({"podNetworkEndsWith": "sandbox"})
+    said, closed = _write_after_force({"withdrawPods": "sandbox"})
     assert said == "peer closed", said
     return {"Calico": blocked, "other": closed}
