@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from published import table as published
 from referee import table
 
 from netsim.engine import Engine
@@ -40,8 +41,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What the real kernel agreed with (tests/referee)."""
+    """What the real kernel agreed with (tests/referee), and what others measured (tests/published)."""
     table.write(terminalreporter)
+    published.write(terminalreporter)
 
 
 @pytest.fixture(scope="session")

@@ -276,6 +276,12 @@ class ControlPlane:
         if worker is not None:
             worker.kill(container)
 
+    def kill_sandbox(self, pod: Pod) -> None:
+        """SIGKILL a pod's pause process; the kubelet finds out by itself, ends the containers, and begins anew."""
+        worker = self.kubelets[pod.spec.nodeName].worker_of(pod) if pod.spec.nodeName else None
+        if worker is not None:
+            worker.kill_sandbox()
+
     def delete_pod(self, pod: Pod, grace_ns: int | None = None) -> None:
         """`kubectl delete pod`: with the pod's own grace period, or another one; 0 is `--force`."""
         stored = self.api.get(Pod, *pod.key)

@@ -19,6 +19,7 @@ from netsim.engine import MS, S, parse_duration
 
 DEFAULT_VERSION: Final = "1.34"
 
+Heartbeat = Literal["lease", "status"]
 EvictionMode = Literal["taint", "legacy"]
 RunnerMode = Literal["strict", "burst"]
 ConntrackCleanup = Literal["events", "reconcile-skip-empty", "reconcile"]
@@ -45,6 +46,9 @@ class KubeletTiming:
     lease_duration_ns: int = 40 * S
     lease_renew_fraction: float = 0.25
     lease_renew_jitter: float = 0.04
+    # Before leases a node's sign of life was its status, every nodeStatusUpdateFrequency; here it is written as a lease
+    # all the same.
+    heartbeat: Heartbeat = "lease"
     # F:kubelet.nodeStatusUpdateFrequency, F:kubelet.statusSyncFallback.
     node_status_update_ns: int = 10 * S
     status_sync_ns: int = 10 * S

@@ -32,6 +32,15 @@ SWITCHES: Final[Mapping[str, Switch]] = by_name((
         "kube-controller-manager",
     ),
     Switch(
+        "heartbeat",
+        "a node's sign of life: its status, every nodeStatusUpdateFrequency (status), or its Lease, every quarter of "
+        "nodeLeaseDurationSeconds (lease)",
+        ((_EVER, "status"), ((1, 14), "lease")),
+        "NodeLease, beta and on since 1.14 (KEP-589)",
+        "kubelet.heartbeat",
+        "kubelet",
+    ),
+    Switch(
         "kubeAPIQPS",
         "the kubelet's requests per second",
         ((_EVER, 5.0), ((1, 27), 50.0)),

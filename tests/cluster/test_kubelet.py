@@ -408,6 +408,44 @@ def test_node_addresses_are_unique() -> None:
     assert len({node.pod_cidr for node in nodes}) == 301
 
 
+# -------------------------------------------------------------------------------------------------- sandbox
+def test_a_dead_sandbox_is_replaced() -> None:
+    """The pause process dies: all containers are ended with the grace period, and begin anew at another address."""
+    world = boot(pod(terminationGracePeriodSeconds=5))
+    before, app = stored(world), world.runtime.apps[0]
+    app.term_takes_ns = None  # ignores SIGTERM
+    now = world.engine.now
+    world.plane.kill_sandbox(before)
+    world.run(2 * S)
+    (noticed,) = world.recorded.of("SandboxChanged", now)
+    assert noticed.at_ns - now <= 1300 * MS
+    assert app.running
+    world.run(18 * S)
+    assert [what for what, _ in app.log] == ["start", "term", "kill", "exit"]
+    assert 5 * S <= app.log[-1][1] - noticed.at_ns <= 5100 * MS
+    after = stored(world)
+    assert after.status.podIP != before.status.podIP
+    assert after.status.is_ready
+    assert [status.restartCount for status in after.status.containerStatuses] == [1]
+    assert len(world.runtime.apps) == 2
+    assert [host.removed for host in world.runtime.hosts] == [True, False]
+    assert len(world.recorded.of("ContainerStarted", now)) == 1
+    assert world.plane.settled(), world.plane.unsettled()
+
+
+@pytest.mark.parametrize("after_s", [2, 6, 7])
+def test_a_pod_may_be_deleted_while_its_sandbox_is_replaced(after_s: int) -> None:
+    world = boot(pod(terminationGracePeriodSeconds=5))
+    world.runtime.apps[0].term_takes_ns = None
+    world.plane.kill_sandbox(stored(world))
+    world.run(after_s * S)
+    world.plane.delete_pod(stored(world))
+    world.run(20 * S)
+    assert world.api.get(Pod, "default", "p") is None
+    assert all(host.removed for host in world.runtime.hosts)
+    assert not any(app.running for app in world.runtime.apps)
+
+
 @pytest.mark.parametrize(("version", "noticed"), [("1.19", False), ("1.20", True)])
 def test_an_exec_probe_that_hangs_is_ended_since_1_20(version: str, noticed: bool) -> None:
     probe = Probe(exec=ExecAction(command=("check",)))

@@ -260,3 +260,26 @@ def test_out_of_service_removes_terminating_pods() -> None:
     world.api.patch(Node, "", "worker-1", lambda n: evolve(n, {"spec.taints": (*n.spec.taints, out)}))
     world.run(25 * S)
     assert world.api.get(Pod, *victim.key) is None
+
+
+# -------------------------------------------------------------------------------------------------- before leases
+@pytest.mark.parametrize(("version", "low_s", "high_s"), [("1.13", 16, 23), ("1.14", 10, 23)])
+def test_before_leases_the_node_status_is_the_heartbeat(version: str, low_s: int, high_s: int) -> None:
+    """kubespray's fast profile: a status every 4 s, a pass every 2 s, 20 s of grace. Leases are renewed every 10 s."""
+    flags = {
+        "nodeStatusUpdateFrequency": "4s",
+        "node-monitor-period": "2s",
+        "node-monitor-grace-period": "20s",
+    }
+    found = []
+    for seed in range(1, 7):
+        world = make_world(2, seed, Timing.for_version(version, flags))
+        world.boot([deployment(replicas=1)])
+        world.run(seed * 3 * S)
+        now = world.engine.now
+        world.plane.crash_node("worker-1")
+        world.run(30 * S)
+        (event,) = world.recorded.of("NodeNotReady", now)
+        found.append(event.at_ns - now)
+    assert all(low_s * S <= after <= high_s * S for after in found)
+    assert (min(found) < 16 * S) == (version == "1.14")

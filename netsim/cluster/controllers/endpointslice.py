@@ -7,8 +7,8 @@ selectors and puts the Services concerned into the queue. A sync reads pods and 
 informer does not show yet what this controller wrote last, the sync fails and is tried again a second later, doubling:
 two changes of the same Service within a watch delay therefore cost a second (timing facts: eps.retryBackoff).
 
-Services without a selector and ExternalName Services are left alone. Simplified: `topology-mode: Auto` hints are not
-computed; `trafficDistribution` is.
+Services without a selector and ExternalName Services are left alone. Hints come from `trafficDistribution`, or from
+the annotation `topology-mode: Auto`, which goes before it (`topology_hints.py`).
 """
 
 from collections.abc import Generator, Iterable
@@ -34,6 +34,7 @@ from netsim.cluster.controllers.endpoints import (
 from netsim.cluster.controllers.selectors import SelectorIndex, label_pairs
 from netsim.cluster.controllers.slice_writer import SliceWriter
 from netsim.cluster.controllers.slices import reconcile
+from netsim.cluster.controllers.topology_hints import wants_hints, with_zone_hints, zone_ratios
 from netsim.cluster.objects import Endpoint, EndpointSlice, Node, Pod, Service
 from netsim.cluster.watch import WatchEvent
 from netsim.cluster.workqueue import RetryError, WorkQueue
@@ -125,6 +126,10 @@ class EndpointSliceController:
                 wanted.setdefault(endpoint_ports(service, pod), []).append(
                     self._endpoint(service, pod, family)
                 )
+        if wants_hints(service):
+            everyone = [endpoint for some in wanted.values() for endpoint in some]
+            hinted = iter(with_zone_hints(everyone, zone_ratios(self._nodes)))
+            wanted = {ports: [next(hinted) for _ in some] for ports, some in wanted.items()}
         ours = [item for item in existing if item.addressType == family]
         changes = reconcile(
             ours, wanted, partial(new_slice, service, family), self._times.max_endpoints_per_slice

@@ -4,7 +4,8 @@ Called by: `kubelet.py`. Source: k8s.io/component-helpers/apimachinery/lease/con
 lease duration, up to 4 % later), pkg/kubelet/kubelet_node_status.go; timing facts kubelet.leaseRenewInterval.
 
 The status is computed every 10 s and written when the stored one differs: after the node lifecycle controller has set
-Ready to Unknown, a node that is back says so within 10 s. Simplified: the unchanged status that upstream repeats every
+Ready to Unknown, a node that is back says so within 10 s. Before 1.14 the status is the only sign of life, and has the
+lease's place here. Simplified: the unchanged status that upstream repeats every
 five minutes is not written; the lease says the same.
 """
 
@@ -73,6 +74,8 @@ class Heartbeat:
 
     # ------------------------------------------------------------------------------------------------ lease
     def _interval_ns(self, jitter: float) -> int:
+        if self._timing.heartbeat == "status":
+            return self._timing.node_status_update_ns
         interval = self._timing.lease_duration_ns * self._timing.lease_renew_fraction
         return int(interval * (1.0 + jitter * self._timing.lease_renew_jitter))
 

@@ -5,8 +5,10 @@ SyncTerminatedPod), kuberuntime_manager.go (computePodActions), kuberuntime_cont
 
 Theory of operation::
 
-    starting -> running -> terminating -> terminated
+    starting <-> running -> terminating -> terminated
         |__________________^ (deleted before it ran)
+
+It goes back to starting when its sandbox has died.
 
 Starting and terminating take time and run as processes; in between the worker only reacts: to the relist (a container
 started or ended), to probe results, to timers of CrashLoopBackOff. Each reaction computes the pod's status anew and
@@ -97,7 +99,7 @@ class PodWorker:
         self.stage = Stage.RUNNING
         # A container may have ended, and been noticed, while the next one was being started.
         for container in self.containers:
-            if container.seen.state is RunState.EXITED:
+            if container.seen.state is RunState.EXITED and not container.running:
                 self._restart_if_wanted(container)
 
     def _configuring(self, container: ContainerRun, stage: Stage) -> Generator[Any, Any, None]:
@@ -142,6 +144,26 @@ class PodWorker:
             if container.running and container.app is not None and container_name in ("", container.name):
                 container.kill_cause = "killed"
                 container.app.kill(self._engine.now)
+
+    def kill_sandbox(self) -> None:
+        """The pause process dies; the containers live on until the kubelet has noticed."""
+        if self.stage is Stage.RUNNING:
+            self._kubelet.pleg.changed(self._sandbox_changed)
+
+    def _sandbox_changed(self) -> None:
+        """No ready sandbox: computePodActions kills the pod and creates another one."""
+        if self.stage is Stage.RUNNING and not self.gone:
+            self._record("SandboxChanged")
+            self.stage = Stage.STARTING
+            self._engine.process(self._recreating(), f"sandbox/{self.pod.metadata.name}")
+
+    def _recreating(self) -> Generator[Any, Any, None]:
+        grace_ns = self.pod.spec.terminationGracePeriodSeconds * S
+        yield from self._killing(grace_ns)
+        yield self._engine.timeout(self._kubelet.timing.sandbox_remove.sample(self._random))
+        if self.stage is Stage.STARTING and not self.gone:
+            self.release()
+            yield from self._starting()
 
     def _relisted(self) -> None:
         """The PLEG shows what the runtime knows."""
@@ -227,13 +249,17 @@ class PodWorker:
                 worker.stop()
         self._engine.process(self._terminating(grace_ns), f"terminate/{self.pod.metadata.name}")
 
-    def _terminating(self, grace_ns: int) -> Generator[Any, Any, None]:
+    def _killing(self, grace_ns: int) -> Generator[Any, Any, None]:
+        """All containers at once; over when the last has ended."""
         running = [container for container in self.containers if container.running]
         killing = [
             self._engine.process(kill_container(self._kubelet, self, container, grace_ns), "kill")
             for container in running
         ]
         yield from killing
+
+    def _terminating(self, grace_ns: int) -> Generator[Any, Any, None]:
+        yield from self._killing(grace_ns)
         if self.gone:
             return
         for container in self.containers:
