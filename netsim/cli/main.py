@@ -21,6 +21,7 @@ from netsim.cli.explain import explain
 from netsim.cli.get import get
 from netsim.cli.run import run
 from netsim.cli.schema import schema
+from netsim.cli.shell import shell
 from netsim.cli.validate import validate
 
 OK, CHECKS_FAILED, INVALID, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
@@ -39,6 +40,7 @@ app.command()(explain)
 app.command()(get)
 app.command("exec")(exec_)
 app.command()(schema)
+app.command()(shell)
 
 
 def _show_version(wanted: bool) -> None:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from netsim.experiment.exec import CommandResult
     from netsim.experiment.explain import Explained
+    from netsim.experiment.kubectl.notebook import Kubectl
     from netsim.experiment.loader import Topology
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_select import Selector
@@ -88,6 +89,7 @@ class Cluster:
         self.containers.ingress.connect(self.control_plane.api, timing)
         publish_hosts(self.control_plane.api, self.fabric)
         self._resolvers: dict[str, Resolver] = {}
+        self._kubectl: Kubectl | None = None
         self.epoch_ns = 0
         self._started = False
 
@@ -237,6 +239,16 @@ class Cluster:
         self._settled()
         limit_ns = parse_duration(limit) if isinstance(limit, str) else limit
         return execute(self, where, command, limit_ns)
+
+    def kubectl(self, command: str) -> "CommandResult":
+        """What kubectl would print: `kubectl("get pods -o wide")`. Waits as kubectl does; never raises for what is
+        typed. Events are those since the first call: make it before `settle` to have all."""
+        from netsim.experiment.kubectl.notebook import Kubectl
+
+        if self._kubectl is None:
+            self._kubectl = Kubectl(self)
+        self._settled()
+        return self._kubectl.run(command)
 
     # ------------------------------------------------------------------ packets
     def send(self, source: str, packet: "ScapyPacket | bytes") -> int:

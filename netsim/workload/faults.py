@@ -119,9 +119,16 @@ class FaultInjector:
     def schedule(self, plans: Sequence[FaultPlan], epoch_ns: int) -> None:
         """Let the plans happen, counted from `epoch_ns`."""
         for plan in plans:
-            self._numbers[plan.action] += 1
-            name = f"{plan.action}-{self._numbers[plan.action]}"
+            name = self._name(plan)
             self._engine.call_at(epoch_ns + plan.at_ns, self._actions[plan.action], name, plan)
+
+    def inject(self, plan: FaultPlan) -> None:
+        """Let a plan happen now, whatever time it names."""
+        self._actions[plan.action](self._name(plan), plan)
+
+    def _name(self, plan: FaultPlan) -> str:
+        self._numbers[plan.action] += 1
+        return f"{plan.action}-{self._numbers[plan.action]}"
 
     # ------------------------------------------------------------------ choosing
     def _pods(self, name: str, plan: FaultPlan) -> list[Pod]:
