@@ -23,8 +23,10 @@ def begun(
     progress: Callable[[int, int], None],
     made: "Callable[[Cluster], object]" = lambda _cluster: None,
 ) -> "Cluster":
-    """The cluster at that moment; `made` is called with it before anything happens. Raises SpecErrors for a file with mistakes, LookupError for an unknown variant,
-    ValueError for a moment that is none or not in the experiment."""
+    """The cluster at that moment; `made` is called with it before anything happens.
+
+    Raises SpecErrors for a file with mistakes, LookupError for an unknown variant, ValueError for a moment that is none
+    or not in the experiment."""
     from netsim.engine import parse_duration
     from netsim.experiment.loader import ExperimentBundle, load
 

@@ -1,8 +1,8 @@
 """`netsim shell TOPOLOGY`: a terminal at a simulated cluster.
 
-Called by: `main`. At a real terminal prompt_toolkit gives completion and history; with `-c`, or when stdin is no terminal,
-the commands are read one after the other, and those from stdin are shown behind their prompt, so that the transcript
-reads well. The exit code is the last command's.
+Called by: `main`. At a real terminal prompt_toolkit gives completion and history. With `-c`, or when stdin is no
+terminal, the commands are read one after the other; those from stdin are shown behind their prompt, so that the transcript reads
+well. The exit code is the last command's.
 """
 
 import signal
@@ -120,15 +120,16 @@ def _read(session: "Session") -> None:
     from netsim.experiment.terminal.line import here_document
 
     lines = iter(sys.stdin.read().splitlines())
-    for line in lines:
-        if not line.strip() or line.lstrip().startswith("#"):
-            _out(f"{line}\n")
+    for first in lines:
+        whole = first
+        if not whole.strip() or whole.lstrip().startswith("#"):
+            _out(f"{whole}\n")
             continue
-        while line.endswith("\\"):
-            line = line[:-1] + next(lines, "")
-        _out(f"{session.prompt}{line}\n")
-        line, end = here_document(line)
-        session.run(line, _document(lines, end) if end else None)
+        while whole.endswith("\\"):
+            whole = whole[:-1] + next(lines, "")
+        _out(f"{session.prompt}{whole}\n")
+        command, end = here_document(whole)
+        session.run(command, _document(lines, end) if end else None)
 
 
 def _document(lines: Iterator[str], end: str) -> str:
@@ -149,9 +150,8 @@ def _talk(session: "Session", quiet: bool) -> None:
 
     if not quiet:
         nodes = len(session.cluster.fabric.nodes)
-        _out(
-            f"{session.cluster.topology.name}: {nodes} nodes. `help` says what there is, Tab completes, Ctrl-D leaves.\n"
-        )
+        name = session.cluster.topology.name
+        _out(f"{name}: {nodes} nodes. `help` lists what there is, Tab completes, Ctrl-D leaves.\n")
     ask = reader(session)
     while True:
         try:

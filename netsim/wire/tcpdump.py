@@ -35,7 +35,11 @@ _PORTS: Final = {
 _HTTP: Final = (80, 3128, 8000, 8080)  # tcpdump looks for HTTP on these
 _RCODES: Final = {1: " FormErr", 2: " ServFail", 3: " NXDomain", 4: " NotImp", 5: " Refused"}
 _OTV: Final = 8472  # Linux's own VXLAN port, which tcpdump reads as OTV
-_UNREACHABLE: Final = {0: "net {dst} unreachable", 1: "host {dst} unreachable", 13: "host {dst} unreachable - admin prohibited filter"}  # fmt: skip
+_UNREACHABLE: Final = {
+    0: "net {dst} unreachable",
+    1: "host {dst} unreachable",
+    13: "host {dst} unreachable - admin prohibited filter",
+}
 _UNREACHABLE_6: Final = {0: "unreachable route", 1: "unreachable prohibited", 3: "unreachable address"}
 
 

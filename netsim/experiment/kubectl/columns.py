@@ -18,7 +18,7 @@ NONE: Final = "<none>"
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a cell may need beside the object. `release` is the cluster's Kubernetes (`v1.34.0`), `kernel` the nodes'."""
+    """What a cell may need beside the object: `release` is the cluster's Kubernetes (v1.34.0), `kernel` the nodes'."""
 
     now: int
     api: ApiServer

@@ -1,7 +1,7 @@
 """Objects as the API server sends them: what `-o yaml`, `-o json` and `-o jsonpath` show.
 
-Called by: `output`. Defaults are shown as a server shows them where the user or a component set them; times are RFC 3339
-from 1970 on, `resourceVersion` is text. What comes out can be applied again.
+Called by: `output`. Defaults are shown where a server shows them, or where somebody set them; times are RFC 3339 from
+1970 on, `resourceVersion` is text. What comes out can be applied again.
 """
 
 import re

@@ -109,7 +109,7 @@ def _key(item: Any) -> tuple[str, str, str]:
 
 
 # ---------------------------------------------------------------------- what each record says
-def _note(
+def _note(  # noqa: PLR0913 - what an Event says beside its record
     record: ClusterEvent,
     message: str,
     *,

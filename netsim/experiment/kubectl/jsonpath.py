@@ -1,8 +1,9 @@
 """The simple part of kubectl's JSONPath templates: `{.items[*].metadata.name}`, text, `\\n`, ranges and filters.
 
 Called by: `output` (`-o jsonpath=`, `-o custom-columns=`, `--sort-by`). Source: k8s.io/client-go/util/jsonpath.
-Known: fields (also `['a.b']` and `a\\.b`), `[n]`, `[a:b]`, `[*]`, `..name`, `[?(@.x=="y")]`, `{range X}...{end}`, quoted
-text. Left out: unions, functions, steps in slices.
+
+Known: fields (also `['a.b']` and `a\\.b`), `[n]`, `[a:b]`, `[*]`, `..name`, `[?(@.x=="y")]`, `{range X}...{end}`,
+quoted text. Left out: unions, functions, steps in slices.
 """
 
 import json

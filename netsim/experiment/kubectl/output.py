@@ -103,7 +103,8 @@ def _written_endpoints(
 
 
 def _subset(item: EndpointSlice) -> EndpointSubset:
-    ready, waiting = [], []
+    ready: list[EndpointAddress] = []
+    waiting: list[EndpointAddress] = []
     for endpoint in sorted(item.endpoints, key=lambda entry: entry.addresses):
         place = ready if endpoint.conditions.ready is not False else waiting
         for address in endpoint.addresses:

@@ -5,6 +5,7 @@ block of equal width, and the text behind the last tab of a line is not padded.
 Source: the documentation of text/tabwriter, and how kubectl configures it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -55,6 +56,6 @@ def _line(cells: list[str], widths: list[int]) -> str:
     )
 
 
-def table(rows: list[tuple[str, ...]], style: Style = TABLE) -> str:
+def table(rows: Sequence[tuple[str, ...]], style: Style = TABLE) -> str:
     """Rows of cells as a table; "" without rows."""
     return align("".join("\t".join(row) + "\n" for row in rows), style) if rows else ""

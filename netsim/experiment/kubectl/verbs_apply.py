@@ -77,9 +77,9 @@ def _from_files(
     code = 0
     for name in files_of(names, given.is_set("recursive")):
         shown = "STDIN" if name == "-" else name
-        for item in read(context, name):
-            resource = resource_of(item.kind, item.apiVersion)
-            item = _placed(item, resource, given)
+        for found in read(context, name):
+            resource = resource_of(found.kind, found.apiVersion)
+            item = _placed(found, resource, given)
             try:
                 done = _dry(context, item) if dry else one(context, item, shown)
             except KubectlError as error:
@@ -181,10 +181,13 @@ def delete(context: Context, given: Given) -> int:
         context.out("No resources found\n")
         return 0
     grace = _grace(context, given)
+    gone = [item for _, item in found]
+    for item in [item for item in gone if isinstance(item, Namespace)]:
+        gone += [other for other in context.api if other.metadata.namespace == item.metadata.name]
     for resource, item in found:
         _delete_one(context, given, resource, item, grace)
     if given.get("wait", "true") == "true" and grace != 0:
-        _wait_gone(context, given, [item for _, item in found])
+        _wait_gone(context, given, gone)
     return 0
 
 
@@ -254,8 +257,7 @@ def _delete_one(
     if item.kind in ("Event", "Node"):
         raise KubectlError(f"error: {resource.plural} cannot be deleted here")
     if item.kind == "Namespace":
-        for other in [other for other in context.api if other.metadata.namespace == item.metadata.name]:
-            context.api.delete(other.kind, *other.key)
+        _empty(context, item.metadata.name)
     if context.api.get(item.kind, *item.key) is not None:
         context.api.delete(item.kind, *item.key, grace)
     if given.get("output") == "name":
@@ -267,6 +269,13 @@ def _delete_one(
     named = resource.namespaced and context.cluster.spec.minor >= 34
     where = f" from {item.metadata.namespace} namespace" if named else ""
     context.out(f'{kind} "{item.metadata.name}" {way}{where}\n')
+
+
+def _empty(context: Context, namespace: str) -> None:
+    """What is in a namespace goes with it; what others own is left to the garbage collector."""
+    for other in list(context.api):
+        if other.metadata.namespace == namespace and other.metadata.controller() is None:
+            context.api.delete(other.kind, *other.key)
 
 
 def _wait_gone(context: Context, given: Given, items: Sequence[ApiObject]) -> None:

@@ -4,6 +4,7 @@ Called by: `command`. Sources: k8s.io/kubectl/pkg/cmd/{scale,label,annotate,set}
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from netsim.cluster.objects import ApiObject, evolve
@@ -98,7 +99,7 @@ def _marks(context: Context, given: Given, field: str, word: str) -> int:
                 context.out(f'{word} "{key}" not found.\n')
         after = {key: value for key, value in {**before, **new}.items() if key not in removed}
         _check(item, after, field)
-        change(context.api, item, lambda stored, after=after: evolve(stored, {f"metadata.{field}": after}))
+        change(context.api, item, partial(evolve, **{f"metadata__{field}": after}))
         context.out(f"{resource.named(item.metadata.name)} {_done(before, after, removed, field)}\n")
     return 0
 
@@ -120,7 +121,8 @@ def _check(item: ApiObject, after: dict[str, str], field: str) -> None:
         for problem in (*qualified_name(key), *(label_value(value) if field == "labels" else ())):
             shown = value if problem in label_value(value) else key
             raise KubectlError(
-                f'The {item.kind} "{item.metadata.name}" is invalid: metadata.{field}: Invalid value: "{shown}": {problem}'
+                f'The {item.kind} "{item.metadata.name}" is invalid: metadata.{field}: '
+                f'Invalid value: "{shown}": {problem}'
             )
 
 

@@ -1,6 +1,6 @@
 """`kubectl exec` and `kubectl logs`.
 
-Called by: `command`. Source: k8s.io/kubectl/pkg/cmd/exec. What a command writes is shown as it comes, while time passes.
+Called by: `command`. Source: k8s.io/kubectl/pkg/cmd/exec. What a command writes is shown as it comes.
 """
 
 from typing import TYPE_CHECKING, Final
@@ -152,7 +152,8 @@ def logs(context: Context, given: Given) -> int:
     """kubectl logs"""
     if not given.args and not given.get("selector"):
         raise KubectlError(
-            "error: expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\nPOD or TYPE/NAME is a required argument for the logs command"
+            "error: expected 'logs [-f] [-p] (POD | TYPE/NAME) [-c CONTAINER]'.\n"
+            "POD or TYPE/NAME is a required argument for the logs command"
         )
     name = pod_of(context, given, given.args[0]).metadata.name if given.args else given.get("selector")
     raise KubectlError(

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsim.cluster.objects import ApiObject
 from netsim.experiment.kubectl.arguments import Flag, Given, boolean
-from netsim.experiment.kubectl.columns import Layout, rows
+from netsim.experiment.kubectl.columns import PLAIN, Layout, rows
 from netsim.experiment.kubectl.context import Context, KubectlError, seconds
 from netsim.experiment.kubectl.document import document
 from netsim.experiment.kubectl.jsonpath import select
 from netsim.experiment.kubectl.output import (
     COLUMNS,
-    PLAIN,
     fetch,
     field_selected,
     machine_text,

@@ -1,8 +1,8 @@
 """The filter of a tcpdump command line: the everyday part of pcap-filter(7).
 
-Called by: `tcpdump`. Known: host, net, port, portrange with src and dst; tcp, udp, sctp, icmp, icmp6, arp, ip, ip6 alone
-or before those; and, or, not, parentheses. `host` takes names of pods, Services and nodes too. In VXLAN only the outer
-packet is looked at, as the kernel's filter does.
+Called by: `tcpdump`. Known: host, net, port, portrange with src and dst; tcp, udp, sctp, icmp, icmp6, arp, ip, ip6
+alone or before those; and, or, not, parentheses. `host` takes names of pods, Services and nodes too. In VXLAN only the
+outer packet is looked at, as the kernel's filter does.
 """
 
 import ipaddress
@@ -99,7 +99,7 @@ class _Parser:
     def _qualified(self, side: str, what: str, value: str) -> Test:
         if what in ("port", "portrange"):
             low, high = _ports(value)
-            return _sided(side, lambda flow, end: flow.proto in _PORTED and low <= flow[2 + end] <= high)
+            return _sided(side, lambda flow, end: flow.proto in _PORTED and low <= _port(flow, end) <= high)
         if what == "net":
             try:
                 network = ipaddress.ip_network(value, strict=False)
@@ -133,6 +133,10 @@ def _sided(side: str, test: Callable[[Flow, int], bool]) -> Test:
         end = ("src", "dst").index(side)
         return lambda flow: test(flow, end)
     return lambda flow: test(flow, 0) or test(flow, 1)
+
+
+def _port(flow: Flow, end: int) -> int:
+    return flow.dport if end else flow.sport
 
 
 def _is_protocol(name: str) -> Test:

@@ -5,6 +5,7 @@ Called by: `netsim shell` (prompt_toolkit) and tests. Pure: from the text before
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from netsim.cluster.objects import Namespace, Node
@@ -77,12 +78,19 @@ def _kubectl(context: Context, words: Sequence[str], typed: str) -> Iterable[str
         return _FORMS
     if typed.startswith("-"):
         return _flags((*known.flags, *COMMON))
+    if known.first and not args:
+        return known.first
+    return _things(context, verb, args, words, typed)
+
+
+def _things(
+    context: Context, verb: str, args: Sequence[str], words: Sequence[str], typed: str
+) -> Iterable[str]:
+    """What a verb is about: pods, nodes, kinds, names."""
     if verb == "exec":
         return _objects(context, "pods", words) if not args else ("--",)
     if verb in _NODES:
         return _names_of(context, Node)
-    if known.first and not args:
-        return known.first
     if "/" in typed:
         kind = typed.partition("/")[0]
         return [f"{kind}/{name}" for name in _objects(context, kind, words)]
@@ -132,7 +140,7 @@ def _objects(context: Context, word: str, words: Sequence[str]) -> list[str]:
     except KubectlError:
         return []
     namespace = context.namespace
-    for flag, value in zip(words, words[1:], strict=False):
+    for flag, value in pairwise(words):
         if flag in ("-n", "--namespace"):
             namespace = value
     return [item.metadata.name for item in fetch(context, resource, namespace)]

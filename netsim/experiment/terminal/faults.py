@@ -3,8 +3,8 @@
     fault pod-kill run=my-nginx
     fault link-netem node=worker-1 delay=50ms loss=1% for 10s
 
-Called by: `session`. `selector` keys (pod, node, link, external, namespace, labels) may be written bare; everything else
-is a field of the fault. What fits together is checked by the experiment's own rules.
+Called by: `session`. Words that are no fields of a fault (pod, node, link, external, namespace, labels) belong to its
+selector. What fits together is checked by the experiment's own rules.
 """
 
 from collections.abc import Sequence

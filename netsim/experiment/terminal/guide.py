@@ -18,7 +18,8 @@ _TOPICS: Final = {
         "fault ACTION KEY=VALUE... [for DURATION]\n"
         "  An experiment's fault, now: fault pod-kill run=my-nginx, fault node-crash node=worker-1,\n"
         "  fault link-netem node=worker-1 delay=50ms loss=1% for 10s, fault pod-hang pod=web-0 for 5s,\n"
-        "  fault kube-proxy-stop node=worker-2 for 30s, fault link-down node=worker-1 for 20s; mode=all, mode=fixed value=2.\n"
+        "  fault kube-proxy-stop node=worker-2 for 30s, fault link-down node=worker-1 for 20s;\n"
+        "  with mode=all, or mode=fixed value=2, more than one of those selected.\n"
     ),
     "load": (
         "load start from=LABELS to=URL rate=RATE [KEY=VALUE...]    load stop [NAME]    load\n"

@@ -1,6 +1,6 @@
 """A line of the terminal: commands divided by `;`, `&&`, `||` and `|`, `&` at the end, comments, `<<EOF`.
 
-Called by: `session`. Quotes are those of a shell; variables are left alone (in `kubectl exec` the pod's shell has them).
+Called by: `session`. Quotes are those of a shell; variables are left alone (those of a pod belong to its own shell).
 """
 
 import re
