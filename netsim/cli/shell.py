@@ -1,8 +1,8 @@
 """`netsim shell TOPOLOGY`: a terminal at a simulated cluster.
 
 Called by: `main`. At a real terminal prompt_toolkit gives completion and history. With `-c`, or when stdin is no
-terminal, the commands are read one after the other; those from stdin are shown behind their prompt, so that the transcript reads
-well. The exit code is the last command's.
+terminal, the commands are read one after the other; those from stdin are shown behind their prompt, so that the
+transcript reads well. The exit code is the last command's.
 """
 
 import signal

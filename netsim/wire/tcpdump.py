@@ -110,7 +110,6 @@ class Printer:
             self._first[flow] = segment.seq
             if segment.flags & ACK:
                 self._first.setdefault(flow.reverse(), segment.ack - 1)
-                return 0, self._first[flow.reverse()]
             return 0, 0
         first = self._first.setdefault(flow, segment.seq - 1 if not len(segment.payload) else segment.seq)
         if not segment.flags & ACK:

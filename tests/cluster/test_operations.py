@@ -85,7 +85,7 @@ def test_cordon_and_drain(world: World) -> None:
 def test_what_may_not_change(world: World) -> None:
     before = stored(world)
     selector = evolve(before.spec.selector, matchLabels={"app": "other"})
-    with pytest.raises(InvalidError, match="spec.selector: Invalid value: .*: field is immutable"):
+    with pytest.raises(InvalidError, match=r"spec\.selector: Invalid value: .*: field is immutable"):
         operations.check_update(before, evolve(before, spec__selector=selector))
     operations.check_update(before, evolve(before, spec__replicas=9))
     pod = running(world)[0]

@@ -6,8 +6,24 @@ from netsim.wire.addr import ip
 from netsim.wire.dns import A, Record, Reply, ask
 from netsim.wire.dns_codec import DnsCodec
 from netsim.wire.packet import (
-    ACK, FIN, ICMP, ICMPV6, PSH, RST, SYN, TCP, UDP, ArpMessage, Body, Flow, IcmpMessage, Packet, TcpSegment, UdpDatagram,
-    VxlanFrame, arp_packet,
+    ACK,
+    FIN,
+    ICMP,
+    ICMPV6,
+    PSH,
+    RST,
+    SYN,
+    TCP,
+    UDP,
+    ArpMessage,
+    Body,
+    Flow,
+    IcmpMessage,
+    Packet,
+    TcpSegment,
+    UdpDatagram,
+    VxlanFrame,
+    arp_packet,
 )  # fmt: skip
 from netsim.wire.tcpdump import Printer
 
@@ -48,13 +64,17 @@ def test_a_connection_has_relative_numbers() -> None:
 
 def test_dns() -> None:
     codec = DnsCodec()
-    query = b"\x12\x34" + codec.query(NAME, A)[2:]
-    answer = codec.compressed(ask(NAME, A), Reply(answer=(Record(NAME, A, 30, "10.96.44.11"),), authoritative=True), 512)
-    missing = codec.compressed(ask(NAME, A), Reply(rcode=3, authoritative=True, recursion_available=True), 512)
+    query = b"\x12\x34" + codec.query(NAME, A)
+    answer = codec.compressed(
+        ask(NAME, A), Reply(answer=(Record(NAME, A, 30, "10.96.44.11"),), authoritative=True), 512
+    )
+    missing = codec.compressed(
+        ask(NAME, A), Reply(rcode=3, authoritative=True, recursion_available=True), 512
+    )
     assert line(DNS, UdpDatagram(query)) == f"IP 10.0.0.1.5000 > 10.0.0.2.53: 4660+ A? {NAME} (52)"
-    said = line(DNS.reverse(), UdpDatagram(b"\x12\x34" + answer[2:]))
+    said = line(DNS.reverse(), UdpDatagram(b"\x12\x34" + answer))
     assert said.startswith("IP 10.0.0.2.53 > 10.0.0.1.5000: 4660*- 1/0/0 A 10.96.44.11 (")
-    assert " 4660 NXDomain* 0/0/0 (" in line(DNS.reverse(), UdpDatagram(b"\x12\x34" + missing[2:]))
+    assert " 4660 NXDomain* 0/0/0 (" in line(DNS.reverse(), UdpDatagram(b"\x12\x34" + missing))
     assert line(DNS, UdpDatagram(b"short")) == "IP 10.0.0.1.5000 > 10.0.0.2.53: UDP, length 5"
 
 

@@ -50,7 +50,7 @@ class Faults:
         if not any((record.pods or record.nodes or record.links) for record in told):
             raise KubectlError(f"fault: nothing that runs matches {fault.selector}")
         for record in told:
-            hit = [*record.nodes, *record.links, *(record.pods if not record.links else ())]
+            hit = record.nodes or record.links or record.pods
             context.out(f"{record.fault}: {', '.join(hit)}\n")
         return 0
 

@@ -257,7 +257,7 @@ class Session:
         return 0
 
     def _books(self, _args: Sequence[str]) -> int:
-        self.context.out(f"{self.cluster.books()}\n")
+        self.context.out(f"{self.cluster.books().line()}\n")
         return 0
 
     def _echo(self, args: Sequence[str]) -> int:

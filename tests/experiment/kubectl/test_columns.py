@@ -8,12 +8,20 @@ from netsim.cluster.objects import Node, Pod, Service
 from netsim.cluster.objects.registry import parse_object
 from netsim.engine import S
 from netsim.experiment.kubectl.columns import View
-from netsim.experiment.kubectl.columns_core import node_roles, node_status, pod_ready, pod_reason, pod_restarts
+from netsim.experiment.kubectl.columns_core import (
+    node_roles,
+    node_status,
+    pod_ready,
+    pod_reason,
+    pod_restarts,
+)
 from netsim.experiment.kubectl.columns_net import external_ip, ports_text
 
 NOW = 1000 * S
 VIEW = View(NOW, None)  # type: ignore[arg-type] # no cell of these looks into the API
 
+WAITS: dict[str, Any] = {"waiting": {"reason": "CrashLoopBackOff"}}
+DONE: dict[str, Any] = {"terminated": {"exitCode": 0, "reason": "Completed"}}
 RUNNING: dict[str, Any] = {"running": {"startedAt": 1}}
 CRASHED: dict[str, Any] = {"terminated": {"exitCode": 137, "reason": "Error", "finishedAt": NOW - 15 * S}}
 
@@ -54,13 +62,13 @@ UP = {"ready": True, "state": RUNNING}
         (pod("Pending"), ("0/1", "Pending", "0")),
         (pod("Pending", {"state": {"waiting": {"reason": "ContainerCreating"}}}), ("0/1", "ContainerCreating", "0")),
         (
-            pod("Running", {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": CRASHED, "restartCount": 2}),
+            pod("Running", {"state": WAITS, "lastState": CRASHED, "restartCount": 2}),
             ("0/1", "CrashLoopBackOff", "2 (15s ago)"),
         ),
         (pod("Running", {"state": CRASHED}), ("0/1", "Error", "0")),
         (pod("Running", {"state": {"terminated": {"exitCode": 3}}}), ("0/1", "ExitCode:3", "0")),
         (pod("Running", {"state": {"terminated": {"exitCode": 1, "signal": 9}}}), ("0/1", "Signal:9", "0")),
-        (pod("Succeeded", {"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}), ("0/1", "Completed", "0")),
+        (pod("Succeeded", {"state": DONE}), ("0/1", "Completed", "0")),
         (
             pod("Running", UP, {"state": {"terminated": {"exitCode": 0, "reason": "Completed"}}}),
             ("1/2", "Running", "0"),
@@ -93,7 +101,8 @@ LB = {"loadBalancer": {"ingress": [{"ip": "203.0.113.100"}, {"ip": "203.0.113.20
     [
         (service(ports=[{"port": 80}]), "<none>", "80/TCP"),
         (service(), "<none>", "<none>"),
-        (service(type="NodePort", ports=[{"port": 53, "protocol": "UDP", "nodePort": 30053}]), "<none>", "53:30053/UDP"),
+        (service(type="NodePort", ports=[{"port": 53, "protocol": "UDP", "nodePort": 30053}]),
+         "<none>", "53:30053/UDP"),
         (service(type="ExternalName", externalName="example.com"), "example.com", "<none>"),
         (service(type="LoadBalancer", ports=[{"port": 80}]), "<pending>", "80/TCP"),
         (service(type="LoadBalancer", status=LB), "203.0.113.100...", "<none>"),
@@ -102,7 +111,10 @@ LB = {"loadBalancer": {"ingress": [{"ip": "203.0.113.100"}, {"ip": "203.0.113.20
 )  # fmt: skip
 def test_services(item: Service, external: str, ports: str) -> None:
     shown = external_ip(item, VIEW)
-    assert (shown if not external.endswith("...") else shown[:13] + "...", ports_text(item, VIEW)) == (external, ports)
+    assert (shown if not external.endswith("...") else shown[:13] + "...", ports_text(item, VIEW)) == (
+        external,
+        ports,
+    )
     assert len(shown) <= 19 or not external.endswith("...")
 
 
@@ -126,7 +138,10 @@ def test_nodes(ready: str | None, unschedulable: bool, text: str) -> None:
         {
             "apiVersion": "v1",
             "kind": "Node",
-            "metadata": {"name": "n", "labels": {"node-role.kubernetes.io/worker": "", "node-role.kubernetes.io/a": ""}},
+            "metadata": {
+                "name": "n",
+                "labels": {"node-role.kubernetes.io/worker": "", "node-role.kubernetes.io/a": ""},
+            },
             "spec": {"unschedulable": unschedulable},
             "status": {"conditions": conditions},
         }

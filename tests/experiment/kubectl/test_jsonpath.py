@@ -41,7 +41,9 @@ def test_templates(template: str, text: str) -> None:
     assert render(template, DATA) == text
 
 
-@pytest.mark.parametrize("template", ["{.items[", "{.kind", "{range .items[*]}{.kind}", "{.items[0}", "{end}"])
+@pytest.mark.parametrize(
+    "template", ["{.items[", "{.kind", "{range .items[*]}{.kind}", "{.items[0}", "{end}"]
+)
 def test_what_is_no_template_is_refused(template: str) -> None:
     with pytest.raises(KubectlError, match="jsonpath"):
         render(template, DATA)

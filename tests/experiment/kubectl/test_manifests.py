@@ -85,9 +85,12 @@ SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  select
         ),
         (
             SERVICE + "  ports: [{port: 80}, {port: 81}]\n",
-            'The Service "web" is invalid: \n* spec.ports[0].name: Required value\n* spec.ports[1].name: Required value',
+            'Service "web" is invalid: \n* spec.ports[0].name: Required value\n* spec.ports[1].name: Required value',
         ),
-        (SERVICE + "  prots: []\n", 'STDIN:6:3: Service/web: spec.prots: unknown field "prots" (did you mean "ports"?)'),
+        (
+            SERVICE + "  prots: []\n",
+            'STDIN:6:3: Service/web: spec.prots: unknown field "prots" (did you mean "ports"?)',
+        ),
         (
             SERVICE.replace("{name: web}", "{name: web, namespace: nowhere}") + "  ports: [{port: 80}]\n",
             'Error from server (NotFound): error when creating "STDIN": namespaces "nowhere" not found',

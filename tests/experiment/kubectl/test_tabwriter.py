@@ -7,7 +7,7 @@ from netsim.experiment.kubectl.tabwriter import DESCRIBE, TABLE, align, table
 
 
 def test_a_column_is_a_block_of_lines_that_have_it() -> None:
-    text = "a\tb\n" "longer\tc\n" "none\n" "x\ty\tz\n"
+    text = "a\tb\nlonger\tc\nnone\nx\ty\tz\n"
     assert align(text, DESCRIBE) == "a       b\nlonger  c\nnone\nx  y  z\n"
 
 

@@ -1,9 +1,9 @@
 """kubectl's verbs beyond reading: labels, nodes, rollouts, waiting, exec, watching, mistakes."""
 
-import netsim
 import pytest
 from shelllab import ROOT, User
 
+import netsim
 from netsim.cluster.objects import Deployment, Node, Pod
 
 
@@ -110,13 +110,19 @@ def test_cordon_and_drain() -> None:
 
 def test_a_rollout_and_the_way_back() -> None:
     user = User()
-    assert user.say("kubectl set image deploy/my-nginx my-nginx=nginx:2") == "deployment.apps/my-nginx image updated\n"
+    assert (
+        user.say("kubectl set image deploy/my-nginx my-nginx=nginx:2")
+        == "deployment.apps/my-nginx image updated\n"
+    )
     assert user.say("kubectl rollout status deploy my-nginx").endswith('"my-nginx" successfully rolled out\n')
     assert user.say("kubectl rollout history deploy my-nginx") == (
         "deployment.apps/my-nginx \nREVISION  CHANGE-CAUSE\n1         <none>\n2         <none>\n\n"
     )
     assert "Image:" in user.say("kubectl rollout history deploy my-nginx --revision=1")
-    assert user.say("kubectl rollout undo deploy my-nginx --to-revision=1") == "deployment.apps/my-nginx rolled back\n"
+    assert (
+        user.say("kubectl rollout undo deploy my-nginx --to-revision=1")
+        == "deployment.apps/my-nginx rolled back\n"
+    )
     user.say("kubectl rollout status deploy my-nginx")
     assert "2         <none>\n3         <none>\n" in user.say("kubectl rollout history deploy my-nginx")
     stored = user.cluster.api.get(Deployment, "default", "my-nginx")

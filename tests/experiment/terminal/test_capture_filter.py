@@ -53,7 +53,7 @@ def test_filters(text: str, through: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("port", "syntax error"), ("tcp tcp", "unknown host 'tcp'"), ("(port 80", "syntax error"),
+        ("port", "syntax error"), ("tcp tcp", "syntax error"), ("(port 80", "syntax error"),
         ("host nowhere", "unknown host 'nowhere'"), ("port nope", "unknown port 'nope'"), ("port 80)", "syntax error"),
         ("net x/y", "invalid network address"), ("portrange 9-1", "unknown port"),
     ],

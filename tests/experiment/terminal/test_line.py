@@ -27,7 +27,9 @@ def test_lines(line: str, expected: list[Command]) -> None:
     assert commands(line) == expected
 
 
-@pytest.mark.parametrize(("line", "message"), [("a 'b", "no closing quotation"), ("a | ; b", "`;'"), ("&& a", "`&&'")])
+@pytest.mark.parametrize(
+    ("line", "message"), [("a 'b", "no closing quotation"), ("a | ; b", "`;'"), ("&& a", "`&&'")]
+)
 def test_mistakes(line: str, message: str) -> None:
     with pytest.raises(LineError, match=message):
         commands(line)
