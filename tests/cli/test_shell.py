@@ -1,8 +1,9 @@
 """`netsim shell`: a recorded script with the outputs that a kubectl user expects, through a real pseudo-terminal and
 through a pipe; exit codes, Ctrl-C, completion.
 
-`tests/cli/shell/transcript.txt` is what this prints (stdout and stderr):
-`python -m netsim shell -q topologies/my-nginx.yaml < tests/cli/shell/script.txt`. After a change of the simulation, write it anew with that command and read the difference.
+`tests/cli/shell/transcript.txt` is what this prints (stdout and stderr together):
+`python -m netsim shell -q topologies/my-nginx.yaml < tests/cli/shell/script.txt`. After a change of the simulation, write
+it anew and read the difference.
 """
 
 import os
