@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from netsim.experiment.terminal.session import Session
 
 _CONTINUED = "> "
+INTERRUPTED = 130
 
 
 def shell(
@@ -48,7 +49,8 @@ def shell(
         with interrupts.heard():
             if command:
                 for text in command:
-                    session.run(text)
+                    if session.run(text) == INTERRUPTED:
+                        break
             elif sys.stdin.isatty():
                 _talk(session, quiet)
             else:
@@ -129,7 +131,8 @@ def _read(session: "Session") -> None:
             whole = whole[:-1] + next(lines, "")
         _out(f"{session.prompt}{whole}\n")
         command, end = here_document(whole)
-        session.run(command, _document(lines, end) if end else None)
+        if session.run(command, _document(lines, end) if end else None) == INTERRUPTED:
+            return
 
 
 def _document(lines: Iterator[str], end: str) -> str:

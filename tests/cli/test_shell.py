@@ -2,8 +2,8 @@
 through a pipe; exit codes, Ctrl-C, completion.
 
 `tests/cli/shell/transcript.txt` is what this prints (stdout and stderr together):
-`python -m netsim shell -q topologies/my-nginx.yaml < tests/cli/shell/script.txt`. After a change of the simulation, write
-it anew and read the difference.
+`python -m netsim shell -q topologies/my-nginx.yaml < tests/cli/shell/script.txt`.
+After a change of the simulation, write it anew and read the difference.
 """
 
 import os

@@ -182,8 +182,8 @@ def delete(context: Context, given: Given) -> int:
         return 0
     grace = _grace(context, given)
     gone = [item for _, item in found]
-    for item in [item for item in gone if isinstance(item, Namespace)]:
-        gone += [other for other in context.api if other.metadata.namespace == item.metadata.name]
+    namespaces = {item.metadata.name for item in gone if isinstance(item, Namespace)}
+    gone += [other for other in context.api if other.metadata.namespace in namespaces]
     for resource, item in found:
         _delete_one(context, given, resource, item, grace)
     if given.get("wait", "true") == "true" and grace != 0:
