@@ -21,11 +21,13 @@ def begun(
     seed: int | None,
     at: str,
     progress: Callable[[int, int], None],
-    at_zero: "Callable[[Cluster], object] | None" = None,
+    made: "Callable[[Cluster], object]" = lambda _cluster: None,
+    at_zero: "Callable[[Cluster], object]" = lambda _cluster: None,
 ) -> "Cluster":
-    """The cluster at that moment; `at_zero` is called with it before anything has happened. Raises SpecErrors for
-    a file with mistakes, LookupError for an unknown variant, ValueError for a moment that is none or not in the
-    experiment."""
+    """The cluster at that moment; `made` is called with it before it boots, `at_zero` before the load begins.
+
+    Raises SpecErrors for a file with mistakes, LookupError for an unknown variant, ValueError for a moment that is none
+    or not in the experiment."""
     from netsim.engine import parse_duration
     from netsim.experiment.loader import ExperimentBundle, load
 
@@ -35,16 +37,17 @@ def begun(
         if not isinstance(loaded, ExperimentBundle):
             raise LookupError(f"{file} is a topology: it has no variants")
         loaded = loaded.variant(variant)
-    cluster = _at_zero(loaded, seed, at_ns)
-    if at_zero is not None:
-        at_zero(cluster)
+    cluster = _at_zero(loaded, seed, at_ns, made)
+    at_zero(cluster)
     for step in range(1, _STEPS + 1):
         cluster.at(at_ns * step // _STEPS)
         progress(step, _STEPS)
     return cluster
 
 
-def _at_zero(loaded: "Topology | ExperimentBundle", seed: int | None, at_ns: int) -> "Cluster":
+def _at_zero(
+    loaded: "Topology | ExperimentBundle", seed: int | None, at_ns: int, made: "Callable[[Cluster], object]"
+) -> "Cluster":
     """The cluster at the experiment's zero."""
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.loader import ExperimentBundle
@@ -52,10 +55,12 @@ def _at_zero(loaded: "Topology | ExperimentBundle", seed: int | None, at_ns: int
 
     if not isinstance(loaded, ExperimentBundle):
         cluster = Cluster(loaded, 1 if seed is None else seed)
+        made(cluster)
         cluster.settle()
         return cluster
     if at_ns > loaded.spec.duration_ns:
         raise ValueError(f"the experiment {loaded.name} ends before that")
     cluster = Cluster(loaded.topology, loaded.spec.seed if seed is None else seed)
+    made(cluster)
     begin(cluster, loaded.spec)
     return cluster

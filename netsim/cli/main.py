@@ -24,6 +24,7 @@ from netsim.cli.get import get
 from netsim.cli.report import report
 from netsim.cli.run import run
 from netsim.cli.schema import schema
+from netsim.cli.shell import shell
 from netsim.cli.sweep import sweep
 from netsim.cli.validate import validate
 
@@ -47,6 +48,7 @@ app.command("exec")(exec_)
 app.command()(report)
 app.command()(schema)
 app.add_typer(describe, name="describe")
+app.command()(shell)
 
 
 def _show_version(wanted: bool) -> None:

@@ -161,7 +161,7 @@ class ControlPlane:
             if stored is None:
                 self.api.create(item)
             else:
-                self.api.update(_applied(stored, item))
+                self.api.update(applied(stored, item))
 
     def _ensure_namespace(self, item: ApiObject) -> None:
         namespace = item.metadata.namespace
@@ -336,7 +336,7 @@ class ControlPlane:
                     controller.restarted()
 
 
-def _applied(stored: ApiObject, given: ApiObject) -> ApiObject:
+def applied(stored: ApiObject, given: ApiObject) -> ApiObject:
     """The stored object with the given spec, labels and annotations; what the server allocated stays."""
     meta = {"metadata.labels": given.metadata.labels, "metadata.annotations": given.metadata.annotations}
     content = {

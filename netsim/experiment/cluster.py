@@ -8,7 +8,6 @@
 What it is made of is chosen in `build.py`.
 """
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -20,6 +19,7 @@ from netsim.cluster.dns.resolvconf import ResolvConf
 from netsim.cluster.objects import Pod
 from netsim.cluster.timing import Timing
 from netsim.engine import MS, Engine, S, parse_duration
+from netsim.experiment.accounts import books_of, counters_of
 from netsim.experiment.addon_ingress import publish_hosts
 from netsim.experiment.build import build_dataplane, build_fabric, build_nodes
 from netsim.experiment.build_dns import dns_addon, resolv_conf_of, start_name_servers, start_node_caches
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from netsim.experiment.exec import CommandResult
     from netsim.experiment.explain import Explained
     from netsim.experiment.flows import Observed
+    from netsim.experiment.kubectl.notebook import Kubectl
     from netsim.experiment.loader import Topology
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_select import Selector
@@ -93,6 +94,7 @@ class Cluster:
         self.containers.ingress.connect(self.control_plane.api, timing)
         publish_hosts(self.control_plane.api, self.fabric)
         self._resolvers: dict[str, Resolver] = {}
+        self._kubectl: Kubectl | None = None
         self.epoch_ns = 0
         self._started = False
 
@@ -243,6 +245,16 @@ class Cluster:
         limit_ns = parse_duration(limit) if isinstance(limit, str) else limit
         return execute(self, where, command, limit_ns)
 
+    def kubectl(self, command: str) -> "CommandResult":
+        """What kubectl would print: `kubectl("get pods -o wide")`. Waits as kubectl does; never raises for what is
+        typed. Events are those since the first call: make it before `settle` to have all."""
+        from netsim.experiment.kubectl.notebook import Kubectl
+
+        if self._kubectl is None:
+            self._kubectl = Kubectl(self)
+        self._settled()
+        return self._kubectl.run(command)
+
     # ------------------------------------------------------------------ packets
     def send(self, source: str, packet: "ScapyPacket | bytes") -> int:
         """Send any IP packet made with Scapy from a host, through its own network stack. Returns the packet's
@@ -343,25 +355,11 @@ class Cluster:
     # ------------------------------------------------------------------ books
     def books(self) -> PacketBooks:
         """Every packet so far: sent + copies = delivered + dropped + in flight."""
-        hosts = list(self.fabric.hosts())
-        dropped = Counter(
-            {(where, hook, reason.name): n for (where, hook, reason), n in self.fabric.drops().items()}
-        )
-        return PacketBooks(
-            sent=sum(host.ns.sent for host in hosts),
-            delivered=sum(host.ns.delivered for host in hosts),
-            dropped=dict(sorted(dropped.items())),
-            in_flight=self.fabric.in_flight(),
-            duplicated=self.fabric.copies(),
-        )
+        return books_of(self.fabric)
 
     def counters(self) -> dict[str, int]:
         """Counters for the fingerprint: packets and bytes of every cable."""
-        found = {}
-        for name, cable in sorted(self.fabric.cables.items()):
-            found[f"{name} packets"] = cable.there.packets + cable.back.packets
-            found[f"{name} bytes"] = cable.there.bytes + cable.back.bytes
-        return found
+        return counters_of(self.fabric)
 
     def plot(self) -> "Plot":
         """A drawing of nodes, pods, Services and what is outside, as they are now."""

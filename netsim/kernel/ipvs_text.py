@@ -23,6 +23,7 @@ _LIST_HEAD: Final = (
     "Prot LocalAddress:Port Scheduler Flags",
     "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn",
 )
+EMPTY: Final = "".join(f"{line}\n" for line in _LIST_HEAD)  # `ipvsadm -Ln` where there are no virtual servers
 _STATS_HEAD: Final = (
     _TITLE,
     "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes",

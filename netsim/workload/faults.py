@@ -110,9 +110,7 @@ class FaultInjector:
         """Let the plans happen, counted from `epoch_ns`."""
         self._epoch_ns = epoch_ns
         for plan in plans:
-            self._numbers[plan.action] += 1
-            name = f"{plan.action}-{self._numbers[plan.action]}"
-            self._engine.call_at(epoch_ns + plan.at_ns, self._happen, name, plan)
+            self._engine.call_at(epoch_ns + plan.at_ns, self._happen, self._name(plan), plan)
 
     def _happen(self, name: str, plan: FaultPlan) -> None:
         """Truths happen; commands need an API server that answers."""
@@ -127,6 +125,14 @@ class FaultInjector:
             self._commands[plan.action](name, plan)
         except ApiError as refusal:
             self._record.event("CommandFailed", "Fault", "", name, message=str(refusal))
+
+    def inject(self, plan: FaultPlan) -> None:
+        """Let a plan happen now, whatever time it names."""
+        self._happen(self._name(plan), plan)
+
+    def _name(self, plan: FaultPlan) -> str:
+        self._numbers[plan.action] += 1
+        return f"{plan.action}-{self._numbers[plan.action]}"
 
     # ------------------------------------------------------------------ choosing
     def pods_of(self, name: str, plan: FaultPlan) -> list[Pod]:

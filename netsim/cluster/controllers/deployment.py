@@ -14,6 +14,7 @@ from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.controllers.pods import owner_uid
 from netsim.cluster.controllers.progress import EXCEEDED, deadline_ns, is_complete, progressing
 from netsim.cluster.controllers.proportion import in_proportion, size_annotations, was_scaled
+from netsim.cluster.controllers.revisions import next_revision, numbered, revision_of
 from netsim.cluster.controllers.rollout import new_size, old_sizes, template_hash
 from netsim.cluster.objects import (
     Condition,
@@ -80,6 +81,8 @@ class DeploymentController:
         if not deployment.spec.paused:
             if new is None and (deployment.spec.strategy.type != "Recreate" or self._ended(old)):
                 new = yield from self._create(deployment, label, old)
+            elif new is not None and revision_of(new) < next_revision(old):
+                new = yield from self._renumber(new, old)
             if deployment.spec.strategy.type != "Recreate" and was_scaled(deployment, owned):
                 yield from self._rescale(deployment, new, owned)
             else:
@@ -90,10 +93,15 @@ class DeploymentController:
         self, deployment: Deployment, label: str, old: Sequence[ReplicaSet]
     ) -> Generator[Any, Any, ReplicaSet]:
         size = new_size(deployment, 0, sum(item.spec.replicas for item in old))
-        made = replica_set_of(deployment, label, size)
+        made = numbered(replica_set_of(deployment, label, size), next_revision(old))
         created = yield from self._client.call(partial(self._client.api.create, made))
         self._record.about(created, "ScalingReplicaSet", replicas=str(size))
         return created
+
+    def _renumber(self, new: ReplicaSet, old: Sequence[ReplicaSet]) -> Generator[Any, Any, ReplicaSet]:
+        """An earlier template is wanted again: its ReplicaSet gets the next number."""
+        changed = numbered(new, next_revision(old))
+        return (yield from self._client.call(partial(self._client.api.update, changed)))
 
     def _scale(
         self, deployment: Deployment, new: ReplicaSet | None, old: Sequence[ReplicaSet]

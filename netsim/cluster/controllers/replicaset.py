@@ -62,10 +62,24 @@ class ReplicaSetController:
         if replica_set is None:
             self._expected.forget(key)
             return
-        pods = [pod for pod in self._pods_of[replica_set.metadata.uid].values() if is_active(pod)]
+        owned = [pod for pod in self._pods_of[replica_set.metadata.uid].values() if is_active(pod)]
+        pods = [pod for pod in owned if replica_set.spec.selector.matches(pod.metadata.labels)]
+        if len(pods) < len(owned):
+            yield from self._release(replica_set, [pod for pod in owned if pod not in pods])
         if self._expected.satisfied(key, self._engine.now) and replica_set.metadata.deletionTimestamp is None:
             yield from self._manage(replica_set, pods)
         yield from self._report(replica_set, pods)
+
+    def _release(self, replica_set: ReplicaSet, pods: list[Pod]) -> Generator[Any, Any, None]:
+        """Pods whose labels no longer match belong to nobody (controller_ref_manager.go ReleasePod)."""
+
+        def change(pod: Pod) -> Pod:
+            others = (o for o in pod.metadata.ownerReferences if o.uid != replica_set.metadata.uid)
+            return evolve(pod, metadata__ownerReferences=tuple(others))
+
+        for pod in pods:
+            patch = partial(self._client.api.patch, Pod, *pod.key, change, pod.metadata.uid)
+            yield from self._client.call(patch)
 
     def _manage(self, replica_set: ReplicaSet, pods: list[Pod]) -> Generator[Any, Any, None]:
         missing = replica_set.spec.replicas - len(pods)

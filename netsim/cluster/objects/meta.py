@@ -25,7 +25,8 @@ Protocol = Literal["TCP", "UDP", "SCTP"]
 Labels = dict[str, str]
 
 
-def _to_ns(value: object) -> object:
+def read_time(value: object) -> object:
+    """Nanoseconds of an RFC 3339 text; anything else as it is."""
     if not isinstance(value, str):
         return value
     moment = datetime.fromisoformat(value)  # RFC 3339, with or without fractions of a second
@@ -36,7 +37,7 @@ def _to_version(value: object) -> object:
     return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
-Time = Annotated[int, BeforeValidator(_to_ns)]
+Time = Annotated[int, BeforeValidator(read_time)]
 
 
 class ApiModel(BaseModel):

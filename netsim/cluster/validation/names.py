@@ -56,6 +56,15 @@ _QUALIFIED_WORDS: Final = _regex_error(
     "my.name",
     "123-abc",
 )
+_LABEL_VALUE: Final = rf"({_QUALIFIED})?"
+_LABEL_VALUE_WORDS: Final = _regex_error(
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
+    "end with an alphanumeric character",
+    _LABEL_VALUE,
+    "MyValue",
+    "my_value",
+    "12345",
+)
 PORT_NUMBER: Final = "must be between 1 and 65535, inclusive"
 NOT_AN_ADDRESS: Final = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 NOT_A_CIDR: Final = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
@@ -100,6 +109,11 @@ def qualified_name(text: str) -> Iterator[str]:
         yield "name part must be non-empty"
     else:
         yield from _shaped(name, _QUALIFIED, _QUALIFIED_WORDS, 63)
+
+
+def label_value(text: str) -> Iterator[str]:
+    """IsValidLabelValue"""
+    yield from _shaped(text, _LABEL_VALUE, _LABEL_VALUE_WORDS, 63)
 
 
 def port_number(number: int) -> Iterator[str]:
