@@ -5,7 +5,7 @@ Sources: k8s.io/kubectl/pkg/{scale,polymorphichelpers,drain}, Kubernetes 1.34.
 Simplified: an eviction is a deletion with the pod's grace period.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -142,14 +142,6 @@ def drain_plan(api: ApiServer, node: str) -> DrainPlan:
         else:
             evict.append(pod)
     return DrainPlan(tuple(evict), tuple(daemons), tuple(unmanaged))
-
-
-def evict(api: ApiServer, pods: Sequence[Pod], grace_seconds: int | None = None) -> None:
-    """Delete pods with their grace periods; those that are gone already do not matter."""
-    for pod in pods:
-        stored = api.get(Pod, *pod.key)
-        if stored is not None and stored.metadata.uid == pod.metadata.uid:
-            api.delete(Pod, *pod.key, grace_seconds)
 
 
 # ---------------------------------------------------------------------- updates that are refused

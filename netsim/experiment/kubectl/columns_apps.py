@@ -1,8 +1,9 @@
-"""Columns of Deployments, ReplicaSets, StatefulSets and DaemonSets (printDeployment... of printers.go)."""
+"""Columns of Deployments, ReplicaSets, StatefulSets, DaemonSets and PodDisruptionBudgets (printDeployment... of
+printers.go)."""
 
 from typing import Final
 
-from netsim.cluster.objects import DaemonSet, Deployment, StatefulSet
+from netsim.cluster.objects import DaemonSet, Deployment, PodDisruptionBudget, StatefulSet
 from netsim.experiment.kubectl.columns import (
     AGE,
     CONTAINERS,
@@ -56,4 +57,23 @@ DAEMON_SET: Final = (
     CONTAINERS,
     IMAGES,
     SELECTOR,
+)
+
+
+def _limit(field: str) -> Column:
+    name = "MIN AVAILABLE" if field == "minAvailable" else "MAX UNAVAILABLE"
+
+    def cell(item: PodDisruptionBudget, _view: View) -> str:
+        value = getattr(item.spec, field)
+        return "N/A" if value is None else str(value)
+
+    return Column(name, cell)
+
+
+BUDGET: Final = (
+    NAME,
+    _limit("minAvailable"),
+    _limit("maxUnavailable"),
+    Column("ALLOWED DISRUPTIONS", lambda item, _view: str(item.status.disruptionsAllowed)),
+    AGE,
 )

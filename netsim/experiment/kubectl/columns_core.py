@@ -115,6 +115,12 @@ CONFIG_MAP: Final = (
     Column("DATA", lambda item, _view: str(len(item.data) + len(item.binaryData or {}))),
     AGE,
 )
+SECRET: Final = (
+    NAME,
+    Column("TYPE", lambda item, _view: item.type),
+    Column("DATA", lambda item, _view: str(len({**item.data, **item.stringData}))),
+    AGE,
+)
 LEASE: Final = (NAME, Column("HOLDER", lambda item, _view: item.spec.holderIdentity or ""), AGE)
 
 

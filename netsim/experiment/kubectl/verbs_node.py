@@ -1,14 +1,16 @@
 """`kubectl cordon`, `uncordon` and `drain`.
 
-Called by: `command`. Source: k8s.io/kubectl/pkg/cmd/drain, pkg/drain. A drain waits until the evicted pods are gone.
+Called by: `command`. Source: k8s.io/kubectl/pkg/cmd/drain, pkg/drain. A drain asks again every five seconds for pods
+whose budget refuses, and waits until the evicted ones are gone.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
-from netsim.cluster.errors import NotFoundError
+from netsim.cluster.errors import NotFoundError, TooManyRequestsError
+from netsim.cluster.eviction import evict
 from netsim.cluster.objects import Node, Pod
-from netsim.cluster.operations import DrainPlan, cordon, drain_plan, evict
+from netsim.cluster.operations import DrainPlan, cordon, drain_plan
 from netsim.engine import S
 from netsim.experiment.kubectl.arguments import Flag, Given, boolean
 from netsim.experiment.kubectl.context import Context, KubectlError, seconds
@@ -26,6 +28,7 @@ DRAIN_FLAGS: Final = (
     *CORDON_FLAGS,
 )
 _LIMIT_NS: Final = 3600 * S
+_RETRY_NS: Final = 5 * S  # evictPods in pkg/drain/drain.go
 
 
 def _nodes(context: Context, given: Given, verb: str) -> list[str]:
@@ -85,10 +88,6 @@ def _drain(context: Context, given: Given, node: str) -> int:
         return 1
     _warn(context, plan)
     pods = [*plan.evict, *plan.unmanaged]
-    for pod in pods:
-        context.out(f"evicting pod {'/'.join(pod.key)}\n")
-    grace = int(given.get("grace-period", "-1"))
-    evict(context.api, pods, None if grace < 0 else grace)
     _wait(context, given, pods)
     context.out(f"node/{node} drained\n")
     return 0
@@ -133,7 +132,10 @@ def _warn(context: Context, plan: DrainPlan) -> None:
 
 
 def _wait(context: Context, given: Given, pods: Sequence[Pod]) -> None:
-    """Say of each pod when it is gone."""
+    """Evict the pods, as their budgets allow, and say of each when it is gone."""
+    seconds_of_grace = int(given.get("grace-period", "-1"))
+    grace = None if seconds_of_grace < 0 else seconds_of_grace
+    asked = {pod.key: context.now for pod in pods}  # when to ask next; 0: it has been evicted
     left = list(pods)
 
     def done() -> bool:
@@ -142,9 +144,27 @@ def _wait(context: Context, given: Given, pods: Sequence[Pod]) -> None:
             if stored is None or stored.metadata.uid != pod.metadata.uid:
                 context.out(f"pod/{pod.metadata.name} evicted\n")
                 left.remove(pod)
+            elif asked[pod.key] and context.now >= asked[pod.key]:
+                evicted = _evict(context, given, stored, grace)
+                asked[pod.key] = 0 if evicted else context.now + _RETRY_NS
         return not left
 
     text = given.get("timeout", "0s")
     limit_ns = _LIMIT_NS if text in ("0", "0s") else seconds(text, "timeout")
     if not context.wait(done, limit_ns):
         raise KubectlError(f"error: drain did not complete within {text}")
+
+
+def _evict(context: Context, given: Given, pod: Pod, grace: int | None) -> bool:
+    namespace, name = pod.key
+    context.out(f"evicting pod {namespace}/{name}\n")
+    try:
+        if given.is_set("disable-eviction"):
+            context.api.delete(Pod, namespace, name, grace)
+        else:
+            evict(context.api, pod, context.now, grace)
+    except TooManyRequestsError as refusal:
+        what = f'error when evicting pods/"{name}" -n "{namespace}" (will retry after 5s)'
+        context.err(f"{what}: {refusal}\n")
+        return False
+    return True

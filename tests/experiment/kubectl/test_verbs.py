@@ -1,5 +1,7 @@
 """kubectl's verbs beyond reading: labels, nodes, rollouts, waiting, exec, watching, mistakes."""
 
+from pathlib import Path
+
 import pytest
 from shelllab import ROOT, User
 
@@ -86,6 +88,36 @@ def test_a_pod_taken_out_by_its_label_is_replaced(user: User) -> None:
     assert user.say("kubectl get pods -l run=debug -o name").strip() == name
     assert user.say(f"kubectl get {name} -o jsonpath={{.metadata.ownerReferences}}") == ""
     user.say(f"kubectl delete {name} --force --grace-period=0")
+
+
+BUDGET = """\
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web}
+spec: {minAvailable: 2, selector: {matchLabels: {run: my-nginx}}}
+"""
+
+
+def test_a_drain_asks_the_budgets(tmp_path: Path) -> None:
+    """Both pods are needed: the drain asks again every five seconds, until its time is over."""
+    user = User()
+    file = tmp_path / "budget.yaml"
+    file.write_text(BUDGET, "utf-8")
+    assert user.say(f"kubectl apply -f {file}") == "poddisruptionbudget.policy/web created\n"
+    user.say("run 2s")
+    assert user.say("kubectl get pdb").splitlines() == [
+        "NAME   MIN AVAILABLE   MAX UNAVAILABLE   ALLOWED DISRUPTIONS   AGE",
+        "web    2               N/A               0                     2s",
+    ]
+    node = user.cluster.api.list(Pod, "default")[1].spec.nodeName
+    said = user.say(f"kubectl drain {node} --force --timeout=12s")
+    refused = "(will retry after 5s): Cannot evict pod as it would violate the pod's disruption budget"
+    assert said.count(refused) % 3 == 0
+    assert refused in said
+    assert said.endswith("error: drain did not complete within 12s\n")
+    user.say("kubectl scale deployment my-nginx --replicas=3")
+    user.say("until deployment my-nginx available")
+    assert user.say(f"kubectl drain {node} --force").endswith(f"node/{node} drained\n")
 
 
 def test_cordon_and_drain() -> None:
