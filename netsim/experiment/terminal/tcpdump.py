@@ -95,6 +95,7 @@ class Tcpdump:
 
     def __init__(self, context: Context, options: Options, node: str) -> None:
         self._context = context
+        self._out = context.out  # where it was begun: not into the pipe of a later command
         self._options = options
         self._test = self._filter()
         self._printer = Printer(None if options.numeric else self._name_of)
@@ -185,7 +186,7 @@ class Tcpdump:
 
     def _print(self, at_ns: int, hop: Hop, direction: str) -> None:
         when = "" if self._options.plain_time == 1 else f"{clock(at_ns - self._context.cluster.epoch_ns)} "
-        self._context.out(f"{when}{direction}{self._printer.line(hop.packet())}\n")
+        self._out(f"{when}{direction}{self._printer.line(hop.packet())}\n")
         self.captured += 1
 
     def stop(self) -> None:
