@@ -84,6 +84,7 @@ class Compiler:
         self.parsed = parsed
         self.leaves: list[Leaf] = []
         self.services: list[str] = []
+        self.loads: list[str] = []
         self.pods: list[str] = []
 
     def fail(self, node: ast.expr, problem: str) -> CheckError:
@@ -266,6 +267,8 @@ class Compiler:
         texts = self.arguments(call, name.id, subject.least, subject.most, name)
         if subject.about == "service":
             self.services += texts[:1]
+        else:
+            self.loads += texts[:1]
         return name.id, subject
 
     def arguments(

@@ -5,10 +5,11 @@
     requests, requests('svc')             .total .ok .failed .retried .connections .timeout .refused ...
     latency, latency('svc')               .min .mean .p50 .p90 .p95 .p99 .p999 .max of the successes
     split('svc')                          .pvalue .jain .connections .share('pod') .verdict ...
+    client('load')                        .hurt .longest .failed .slow .retried, by the first fault
     failover('svc'[, 'fault'])            .outage .detect ... .client .detected ... .failed .recovered ...
 
-What a failover gives has a value per replication and fault, and a comparison has to hold for each of them; `.mean`,
-`.min`, `.max`, `.p50`, `.p95` make one value of it. Everything else is over all replications together.
+What a failover or client gives has a value per replication and fault, and a comparison has to hold for each of them;
+`.mean`, `.min`, `.max`, `.p50`, `.p95` make one value of it. Everything else is over all replications together.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,6 +38,10 @@ class Measurements(Protocol):
     @property
     def requests(self) -> "pd.DataFrame":
         """The requests table."""
+
+    @property
+    def events(self) -> "pd.DataFrame":
+        """The events table."""
 
     def load_split(self, service: str) -> "LoadSplit":
         """The split of a Service. KeyError when it got no request."""
@@ -224,6 +229,34 @@ SPLIT: Final[Mapping[str, Quantity]] = {
     "request_share": Quantity("share", lambda m, t: _array(m.load_split(t[0]).request_share(t[1])), texts=1),
 }
 
+
+def _client(unit: Unit, column: str) -> Quantity:
+    def get(m: Measurements, texts: tuple[str, ...]) -> "Floats":
+        import numpy as np
+
+        from netsim.measure.hurt import hurt_frame
+
+        found = hurt_frame(m.requests, m.events)
+        mine = found[found["load"] == texts[0]]
+        if mine.empty:
+            there = ", ".join(sorted(set(found["load"]))) or "none"
+            raise KeyError(f"no fault happened to a load {texts[0]!r}; there are {there}")
+        values = mine[column].to_numpy(dtype=np.float64)
+        if unit == "ns":  # who still waits at the end waits longer than any bound
+            values = np.where(mine["over"].to_numpy(dtype=bool), values, np.inf)
+        return _array(values)
+
+    return Quantity(unit, get, each=True)
+
+
+CLIENT: Final[Mapping[str, Quantity]] = {
+    "hurt": _client("ns", "hurt_ns"),
+    "longest": _client("ns", "longest_ns"),
+    "failed": _client("count", "failed"),
+    "slow": _client("count", "slow"),
+    "retried": _client("count", "retried"),
+}
+
 FAILOVER: Final[Mapping[str, Quantity]] = {
     "outage": _failover("ns", "outage_ns"),
     **{
@@ -259,6 +292,7 @@ class Subject:
 
 
 SUBJECTS: Final[Mapping[str, Subject]] = {
+    "client": Subject(1, 1, CLIENT, about="load"),
     "errors": Subject(0, 1, {}, ERRORS),
     "failover": Subject(1, 2, FAILOVER),
     "latency": Subject(0, 1, LATENCY),

@@ -38,7 +38,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A compiled check. `services` and `pods` are the names that it asks about, for whoever validates them."""
+    """A compiled check. `services`, `pods` and `loads` are the names that it asks about, for whoever validates them."""
 
     name: str
     expr: str
@@ -49,6 +49,7 @@ class Check:
     during: tuple[int, int] | None
     _term: Term
     _leaves: tuple[Leaf, ...]
+    loads: tuple[str, ...] = ()
 
     def evaluate(self, measurements: Measurements) -> CheckResult:
         """Whether it holds, with the values found. A Service, pod or fault that is not in the results fails it."""
@@ -81,11 +82,21 @@ def compile_check(
         raise CheckError(1, "this is a value and no claim: compare it with something, as in errors < 1%")
     if not compiler.leaves:
         raise CheckError(
-            1, "this asks nothing of the run: begin with errors, failover, latency, requests or split"
+            1, "this asks nothing of the run: begin with errors, failover, latency, requests, split or client"
         )
     services, pods = dict.fromkeys(compiler.services), dict.fromkeys(compiler.pods)
+    loads = tuple(dict.fromkeys(compiler.loads))
     return Check(
-        name or expr, expr, points, hint, tuple(services), tuple(pods), during, term, tuple(compiler.leaves)
+        name or expr,
+        expr,
+        points,
+        hint,
+        tuple(services),
+        tuple(pods),
+        during,
+        term,
+        tuple(compiler.leaves),
+        loads,
     )
 
 

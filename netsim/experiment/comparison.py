@@ -10,7 +10,7 @@ Called by `Experiment.run` and `netsim run`. The folder that is written holds
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from netsim.experiment.loader import ExperimentBundle
     from netsim.measure.comparison import Variant
+    from netsim.measure.style import Plot
 
 SCHEMA_VERSION: Final = 1
 # What a variant may set and still differ from the others in proxy mode and number of Services only.
@@ -118,12 +119,21 @@ class Comparison:
             from netsim.measure.figures_compare import comparison_plots
 
             (part / "figures").mkdir()
-            for name, plot in comparison_plots(self.table):
+            for name, plot in (*comparison_plots(self.table), *self._client_plots()):
                 (part / "figures" / f"{name}.png").write_bytes(plot.png())
         for name, result in self.results.items():
             result.write(part / name, figures=figures)
         text = json.dumps(self.manifest(), indent=2, ensure_ascii=False)
         (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+    def _client_plots(self) -> "Iterator[tuple[str, Plot]]":
+        """How long each client was hurt, where there are several and a fault."""
+        from netsim.measure.figures_hurt import hurt_plot
+        from netsim.measure.hurt import hurt_frame
+
+        frames = {name: hurt_frame(r.requests, r.events) for name, r in self.results.items()}
+        if len({load for frame in frames.values() for load in frame["load"]}) > 1:
+            yield "clients", hurt_plot(frames)
 
     def manifest(self) -> dict[str, Any]:
         """The contents of `run.json`."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from netsim.experiment.backends import Backends
+from netsim.experiment.url_variables import NO_HOST, expanded, references
 from netsim.fabric.http_messages import Messages
 from netsim.fabric.link import Netem
 from netsim.measure.collect import Recorder, Recording
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_experiment import ExperimentSpec, Fault, Load, Server
+    from netsim.experiment.spec_select import Url
+    from netsim.fabric.host import Host
+    from netsim.wire.addr import Address
+    from netsim.workload.http_client import NameResolver
+    from netsim.workload.http_exchange import Resolved
 
 
 def play(
@@ -76,10 +82,11 @@ def start_loads(
                 lookups.start(cluster.engine.now)
                 made.append(lookups)
                 continue
+            spec, names = in_environment(spec, load.to, host, resolver)
             generator = LoadGenerator(
                 host,
                 spec,
-                resolver,
+                names,
                 backends.where,
                 epoch_ns,
                 index=index,
@@ -90,6 +97,33 @@ def start_loads(
             generator.start(cluster.engine.now)
             made.append(generator)
     return made
+
+
+class _NoHost:
+    """Answers for a URL without a host, which no client can look up."""
+
+    def __init__(self, host: "Host", error: str) -> None:
+        self._host = host
+        self.addresses: tuple[Address, ...] = ()
+        self.error = error
+
+    def lookup(self, _name: str, done: "Callable[[Resolved, int], None]", _family: str = "any") -> None:
+        done(self, self._host.now)
+
+
+def in_environment(
+    spec: LoadSpec, url: "Url", host: "Host", resolver: "NameResolver"
+) -> "tuple[LoadSpec, NameResolver]":
+    """A load whose URL has variables, in a client's own environment. Without a host every request fails at once, as
+    curl does: "URL rejected: No host part in the URL"."""
+    if not url.template:
+        return spec, resolver
+    try:
+        filled = url.filled(host.env)
+    except ValueError:
+        unset = [f"{name} is not set" for name in references(url.template) if not host.env.get(name)]
+        return spec, _NoHost(host, f"{NO_HOST}: {', '.join(unset) or expanded(url.template, host.env)}")
+    return replace(spec, host=filled.host, port=filled.port, path=filled.path), resolver
 
 
 def default_family(spec: "ClusterSpec") -> str:
@@ -113,13 +147,16 @@ def load_spec(load: "Load", clients: int, family: str = "ipv4") -> LoadSpec:
         think_time_ns=load.think_time_ns,
         timeout_ns=load.timeout_ns,
         keep_alive=load.keepAlive,
-        retries=load.retries,
-        retry_backoff_ns=load.retry_backoff_ns,
+        retry=load.retryPolicy.built(load.retries, load.retry_backoff_ns),
         start_ns=load.start_ns,
         for_ns=load.for_ns,
         resolve=load.resolve,
         family=load.to.family or load.ipFamily or family,
         headers=tuple(load.headers.items()),
+        connect_timeout_ns=load.connect_timeout_ns,
+        pool=load.pool.built(),
+        keepalive=load.tcpKeepalive.built() if load.tcpKeepalive else None,
+        user_timeout_ns=load.tcp_user_timeout_ns or 0,
     )
 
 

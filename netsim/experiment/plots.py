@@ -65,6 +65,16 @@ class Plots:
             raise KeyError("no load of this run looks names up: write to: dns://NAME")
         return lookup_plot(self._analysis.requests)
 
+    def clients(self) -> "Plot":
+        """How long the first fault hurt each client. KeyError when there was no fault."""
+        from netsim.measure.figures_hurt import hurt_plot
+        from netsim.measure.hurt import hurt_frame
+
+        frame = hurt_frame(self._analysis.requests, self._analysis.events)
+        if frame.empty:
+            raise KeyError("no fault in this run")
+        return hurt_plot({"": frame})
+
     def all(self) -> "Iterator[tuple[str, Plot]]":
         """(file name without ending, figure) of everything there is to show."""
         if self._analysis.requests.empty:
@@ -72,6 +82,10 @@ class Plots:
         yield "latency", self.latency()
         if (self._analysis.requests["queries"] > 0).any():
             yield "lookups", self.lookups()
+        if self._analysis.requests["load"].nunique() > 1 and "FaultInjected" in set(
+            self._analysis.events["reason"]
+        ):
+            yield "clients", self.clients()
         for service in self._analysis.services:
             tag = service.replace("/", "-")
             yield f"split-{tag}", self.split(service)

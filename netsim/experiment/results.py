@@ -160,7 +160,14 @@ class Results:
         failovers = [self.failover(service) for service in self.analysis.asked]
         requests = self.analysis.requests
         return report(
-            self.header(), requests, splits, failovers, self.packets, self.checks, self.info.warnings
+            self.header(),
+            requests,
+            splits,
+            failovers,
+            self.packets,
+            self.checks,
+            self.info.warnings,
+            self.events,
         )
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ Called by: `loader`. `place` is that of the document's `spec`; the topology has 
 from collections.abc import Sequence
 
 from netsim.experiment.checks import compile_check
+from netsim.experiment.rules_client import check_client
 from netsim.experiment.rules_dns import check_lookups, note_unknown_name
 from netsim.experiment.rules_families import load_family_problem
 from netsim.experiment.rules_faults import check_fault
@@ -13,6 +14,7 @@ from netsim.experiment.rules_names import Directory, is_address
 from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Path, Place, Template
 from netsim.experiment.rules_select import check_selected, check_words
+from netsim.experiment.rules_variables import check_variables
 from netsim.experiment.spec_experiment import Check, Load
 from netsim.experiment.spec_names import did_you_mean
 
@@ -25,6 +27,7 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
     _check_unique([(item.index, item.value.name) for item in parts.checks], "checks", place)
     for load in parts.load:
         _check_load(load, parts, directory, place, ("load", load.index))
+    _note_closed([item.value.name for item in parts.load if item.value.model == "closed"], place)
     for server in parts.servers:
         path: Path = ("servers", server.index, "selector")
         selector = server.value.selector
@@ -36,6 +39,7 @@ def check_experiment(parts: Parts, directory: Directory | None, place: Place) ->
         _check_during(check.value, parts, place, ("checks", check.index, "during"))
         if directory:
             _check_expression(check.value, directory, place, ("checks", check.index, "expr"))
+        _check_loads(check.value, parts, place, ("checks", check.index, "expr"))
     if "load" not in place.source.node.parts:
         place.problems.note("the experiment has no load: nothing will be asked and nothing measured")
 
@@ -68,6 +72,17 @@ def _check_expression(check: Check, directory: Directory, place: Place, path: Pa
             place.error(path, f'no Service of the topology is called "{service}"{known}')
 
 
+def _check_loads(check: Check, parts: Parts, place: Place, path: Path) -> None:
+    """So must the loads (unless one of them could not be read)."""
+    names = [item.value.name for item in parts.load]
+    written = place.source.node.below(("load",)).parts if "load" in place.source.node.parts else {}
+    if len(written) > len(names):
+        return
+    for load in compile_check(check.expr).loads:
+        if load not in names:
+            place.error(path, f'the experiment has no load "{load}"{did_you_mean(load, names)}')
+
+
 def _check_load(
     item: Item[Load], parts: Parts, directory: Directory | None, place: Place, path: Path
 ) -> None:
@@ -78,9 +93,7 @@ def _check_load(
         check_lookups(load, place, path)
     if parts.ends_by(load.start_ns):
         place.error((*path, "start"), f"the load starts after the end: the experiment takes {parts.length()}")
-    if load.to.scheme != "dns" and parts.ends_by(load.timeout_ns - 1):
-        message = f"the timeout is longer than the experiment ({parts.length()}): nothing would ever time out"
-        place.error((*path, "timeout"), message)
+    check_client(load, parts, place, path)
     if load.to.scheme != "http" and "method" in load.model_fields_set:
         place.error((*path, "method"), f"method is for http://: a {load.to.scheme} load has none", key=True)
     problem = load_family_problem(load.ipFamily, directory.spec) if directory else ""
@@ -104,14 +117,24 @@ def _check_model(load: Load, place: Place, path: Path) -> None:
         if given:
             message = f"{name} is for model: open; a closed load has connections and thinkTime"
             place.error((*path, name), message, key=True)
+
+
+def _note_closed(names: Sequence[str], place: Place) -> None:
+    if not names:
+        return
+    who = ", ".join(f'"{name}"' for name in names)
+    which = f"load {who} is" if len(names) == 1 else f"loads {who} are"
     place.problems.note(
-        f'load "{load.name}" is closed: slow answers delay the next requests, so latencies look better than they are'
+        f"{which} closed: slow answers delay the next requests, so latencies look better than they are"
     )
 
 
 def _check_target(
     load: Load, clients: list[Template], directory: Directory, place: Place, path: Path
 ) -> None:
+    if load.to.template:
+        check_variables(load, clients, directory, place, path)
+        return
     host = load.to.host
     namespaces = list(dict.fromkeys(client.namespace for client in clients)) or ["default"]
     if load.to.scheme == "dns":

@@ -17,6 +17,7 @@ from netsim.cluster.objects import (
 )
 from netsim.experiment.rules_endpoints import check_endpoints
 from netsim.experiment.rules_place import Loaded, Path, Place, Template, Templates, template_of
+from netsim.experiment.rules_sysctls import check_sysctls
 from netsim.experiment.spec_cluster import ClusterSpec, NodeEntry
 from netsim.experiment.spec_names import did_you_mean
 
@@ -63,6 +64,7 @@ def check_nodes(objects: Sequence[Loaded], templates: Templates, spec: ClusterSp
             loaded.place.error(("metadata", "name"), message)
     _check_placement(templates, entries)
     _check_room(templates, entries, spec)
+    check_sysctls(templates, spec)
 
 
 def missing_namespaces(objects: Sequence[Loaded]) -> tuple[ApiObject, ...]:

@@ -9,8 +9,10 @@ Times are relative to the experiment's beginning (the cluster has booted by then
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, TypeAdapter, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, WithJsonSchema, model_validator
 
+from netsim.experiment.client_presets import ClientName, with_preset
+from netsim.experiment.spec_client import ClientFields
 from netsim.experiment.spec_cluster import Metadata
 from netsim.experiment.spec_dns import DnsCache
 from netsim.experiment.spec_fields import (
@@ -31,15 +33,18 @@ Action = Literal[
 AtLeastOne = Annotated[int, Field(strict=True, ge=1)]
 
 
-class Load(SpecModel):
+class Load(ClientFields):
     """Clients and what they ask for.
 
     Open model: requests arrive at `rate`, however slow the answers; closed model: `connections` users per client pod,
     each waiting for its answer and then for `thinkTime`. With `keepAlive` connections are reused; `connections` then
-    limits the pool of an open load (0: no limit). `resolve` says when the name is looked up again, `resolver` by which
-    library (the pod's annotation `netsim/resolver`, else glibc), and `dnsCache` what the application remembers (`none`,
-    `ttl`, `jvm`, `forever`, or a duration such as 30s; the annotation `netsim/dns-cache`, else none). `headers` go with
-    each request, also `Host`, by which an ingress controller tells what is wanted (`curl -H`).
+    limits the pool of an open load (0: no limit). `client` names a well-known client, whose defaults then stand below
+    the fields that the file has (`client_presets`); how clients differ is explained with their fields (`spec_client`).
+
+    `resolve` says when the name is looked up again, `resolver` by which library (the pod's annotation
+    `netsim/resolver`, else glibc), and `dnsCache` what the application remembers (`none`, `ttl`, `jvm`, `forever`, or a
+    duration such as 30s; the annotation `netsim/dns-cache`, else none). `headers` go with each request, also `Host`, by
+    which an ingress controller tells what is wanted (`curl -H`).
 
     `tcp://` loads send some bytes and take anything for an answer, `udp://` loads a datagram each (kept: from one
     socket) for one back. `to: dns://NAME` looks the name up and does nothing else. Unless there is a cache, each
@@ -54,10 +59,7 @@ class Load(SpecModel):
     arrivals: Literal["poisson", "constant"] = "poisson"
     connections: Annotated[int, Field(strict=True, ge=0, le=100_000)] = 0
     think_time_ns: Duration = Field(0, alias="thinkTime")
-    timeout_ns: PositiveDuration = Field(1 * SECOND, alias="timeout")
-    keepAlive: StrictBool = False
-    retries: Annotated[int, Field(strict=True, ge=0, le=100)] = 0
-    retry_backoff_ns: Duration = Field(0, alias="retryBackoff")
+    client: ClientName | None = None
     start_ns: Duration = Field(0, alias="start")
     for_ns: PositiveDuration | None = Field(None, alias="for")
     method: Literal["GET", "HEAD", "POST", "PUT", "DELETE"] = "GET"
@@ -67,6 +69,11 @@ class Load(SpecModel):
     headers: dict[str, str] = Field(default_factory=dict)
     resolver: Literal["", "glibc", "musl", "musl-1.2.4", "nslookup"] = ""
     dnsCache: DnsCache = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _below_it_the_clients_defaults(cls, raw: Any) -> Any:
+        return with_preset(raw)
 
 
 class ServiceTime(SpecModel):

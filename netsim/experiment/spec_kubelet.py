@@ -32,10 +32,10 @@ class KubeletConfig(SpecModel):
     kubeAPIQPS: AtLeastOne | None = None
     kubeAPIBurst: AtLeastOne | None = None
     crashLoopBackOff: CrashLoopBackOff = CrashLoopBackOff()
+    allowedUnsafeSysctls: tuple[str, ...] = ()
 
     # Accepted, no effect on packets.
     address: Ignored = None
-    allowedUnsafeSysctls: Ignored = None
     authentication: Ignored = None
     authorization: Ignored = None
     cgroupDriver: Ignored = None

@@ -16,6 +16,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, WithJs
 
 from netsim.cluster.objects import matches_labels
 from netsim.experiment.spec_fields import SpecModel
+from netsim.experiment.url_variables import expanded, references, sample
 
 WORDS = ("pod", "node", "link", "external", "namespace", "labels")
 
@@ -69,15 +70,22 @@ class Selector(SpecModel):
 class Url(SpecModel):
     """`http://host:port/path`; the port is 80 unless given. Other servers: `tcp://host:port`, `udp://host:port`. Or
     `dns://NAME?type=A`, a look-up alone, where `family` is `ipv4` (A), `ipv6` (AAAA) or `any` (both, as getaddrinfo
-    asks)."""
+    asks). With `$(VAR)` in it the URL is a `template`, and `host` what stands in the host's place."""
 
     host: str
     port: int = 80
     path: str = "/"
     scheme: Literal["http", "tcp", "udp", "dns"] = "http"
     family: Literal["", "ipv4", "ipv6", "any"] = ""
+    template: str = ""
+
+    def filled(self, environment: Mapping[str, str]) -> "Url":
+        """The URL in an environment. Raises ValueError when that is none."""
+        return Url(**_url(expanded(self.template, environment))) if self.template else self
 
     def __str__(self) -> str:
+        if self.template:
+            return self.template
         if self.scheme == "dns":
             return f"dns://{self.host}{self.path}"
         if self.scheme != "http":
@@ -94,6 +102,8 @@ def _url(value: Any) -> Any:
         raise ValueError("must be a URL such as http://my-nginx/")
     if "://" not in value:
         raise ValueError(f'"{value}" is no URL (write http://{value})')
+    if "$(" in value:
+        return _template(value)
     try:
         parts = urlsplit(value)
         port = parts.port
@@ -122,6 +132,17 @@ def _plain(value: str, parts: SplitResult, port: int | None) -> Any:
     ):
         raise ValueError(f'"{value}" is no address of a server: write {parts.scheme}://NAME:PORT')
     return {"host": parts.hostname, "port": port, "scheme": parts.scheme}
+
+
+def _template(value: str) -> dict[str, Any]:
+    """A URL whose variables are filled in when the load starts."""
+    if not references(value):
+        raise ValueError(f'"{value}" has no variable: write $(NAME) as in $(MY_NGINX_SERVICE_HOST)')
+    shape = _url(sample(value))
+    if shape.get("scheme") == "dns":
+        raise ValueError("dns:// takes no variables: write the name")
+    host = value.partition("://")[2].partition("/")[0]
+    return {**shape, "host": host, "template": value}
 
 
 _FAMILIES = {"A": "ipv4", "AAAA": "ipv6", "A,AAAA": "any"}

@@ -12,7 +12,7 @@ itself (addresses, routes, masquerade) is the CNI's, handed in as `Cni`.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,7 +25,7 @@ from netsim.kernel.hooks import DropReason
 from netsim.kernel.netfilter import enable_netfilter, masquerade_all
 from netsim.kernel.netns import Device
 from netsim.kernel.routing import Route, RouteKind, Routes
-from netsim.kernel.sysctl import Sysctl
+from netsim.kernel.sysctl import Sysctl, with_settings
 from netsim.wire.addr import Address, Prefix, ip
 from netsim.wire.packet import Packet
 
@@ -230,10 +230,19 @@ class Fabric:
             listener(self.cables[name])
 
     # ------------------------------------------------------------------ pods
-    def add_pod(self, node_name: str, name: str, address: Address, more: tuple[Address, ...] = ()) -> PodHost:
-        """A pod sandbox on a node (RunPodSandbox and CNI ADD). Names are unique while the pod lives."""
+    def add_pod(
+        self,
+        node_name: str,
+        name: str,
+        address: Address,
+        more: tuple[Address, ...] = (),
+        sysctls: Mapping[str, str] | None = None,
+    ) -> PodHost:
+        """A pod sandbox on a node (RunPodSandbox and CNI ADD). Names are unique while the pod lives. `sysctls` are the
+        pod's own settings (`net.ipv4.tcp_retries2`); a new namespace has the kernel's defaults, not the node's."""
         node = self.nodes[node_name]
-        pod = PodHost(self.engine, name, address, node, self.config.pod_sysctl, more)
+        sysctl = with_settings(self.config.pod_sysctl, sysctls or {})
+        pod = PodHost(self.engine, name, address, node, sysctl, more)
         pod.veth = "veth" + hashlib.sha256(name.encode()).hexdigest()[:8]
         eth0 = Device(pod.ns, "eth0", mac_for(name, "eth0"), self.cni.mtu)
         veth = Device(node.ns, pod.veth, mac_for(node_name, pod.veth), self.cni.mtu)

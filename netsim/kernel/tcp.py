@@ -264,11 +264,14 @@ class TcpConnection:
         self.paused = False
         tcp_data.deliver_unread(self, now)
 
-    def set_keepalive(
-        self, now: int, idle_ns: int = 7200 * 10**9, interval_ns: int = 75 * 10**9, count: int = 9
-    ) -> None:
-        """SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; the defaults are Linux's (net/tcp.h)."""
-        self.keepalive = (idle_ns, interval_ns, count)
+    def set_keepalive(self, now: int, idle_ns: int = 0, interval_ns: int = 0, count: int = 0) -> None:
+        """SO_KEEPALIVE with TCP_KEEPIDLE, TCP_KEEPINTVL and TCP_KEEPCNT; 0 means what the namespace's sysctls say."""
+        sysctl = self.ns.sysctl
+        self.keepalive = (
+            idle_ns or sysctl.tcp_keepalive_time_ns,
+            interval_ns or sysctl.tcp_keepalive_intvl_ns,
+            count or sysctl.tcp_keepalive_probes,
+        )
         tcp_timer.start_keepalive(self, now)
 
     # ------------------------------------------------------------------ segments

@@ -12,6 +12,7 @@ import pandas as pd
 
 from netsim.measure.confidence import Interval, quantile
 from netsim.measure.frames import typed
+from netsim.measure.hurt import hurt_comparison_lines, hurt_frame
 from netsim.measure.split import LoadSplit
 from netsim.measure.summary import Failover, seconds, seconds_range
 from netsim.measure.syncs import changes, first_syncs, syncs_frame
@@ -168,6 +169,9 @@ def comparison_lines(variants: Sequence[Variant]) -> list[list[str]]:
     for service in dict.fromkeys(frame["service"]):
         part = frame[frame["service"] == service]
         sections += [_connect_lines(service, part), _split_lines(service, part), _outage_lines(service, part)]
+    sections.append(
+        hurt_comparison_lines((v.name, hurt_frame(v.analysis.requests, v.analysis.events)) for v in variants)
+    )
     sections.append(_sync_lines(frame.drop_duplicates("variant")))
     return [lines for lines in sections if lines]
 

@@ -56,22 +56,43 @@ def fingerprint(recordings: Iterable[Recording]) -> str:
 
 
 def _canonical(value: Any) -> Any:
-    if value is None or isinstance(value, str | bool | int | float):
-        return value.name if isinstance(value, Enum) else value
+    kind = type(value)
+    if kind in _AS_THEY_ARE:
+        return value
+    if kind in _LAYOUTS or (is_dataclass(value) and kind is not type):
+        return _record(value)
     if isinstance(value, Enum):
         return value.name
+    if isinstance(value, str | bool | int | float):
+        return value
     if isinstance(value, bytes):
         return value.hex()
     if isinstance(value, Mapping):
         return [[_canonical(key), _canonical(value[key])] for key in sorted(value)]
     if isinstance(value, list | tuple):
         return [_canonical(item) for item in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        found = [(field, getattr(value, field.name)) for field in fields(value)]
-        return [_canonical(item) for field, item in found if not _left_out(field, item)]
-    raise TypeError(f"{type(value).__name__} has no canonical form for the fingerprint")
+    raise TypeError(f"{kind.__name__} has no canonical form for the fingerprint")
 
 
-def _left_out(field: "Field[Any]", value: object) -> bool:
-    """A field that came later counts only where it says something, so that fingerprints of older runs stay."""
-    return field.metadata.get("fingerprint") == "unless default" and value == field.default
+# What most fields hold; asked by exact type, as an Enum may also be a string or number.
+_AS_THEY_ARE: Final = frozenset({str, int, bool, float, type(None)})
+_ALWAYS: Final = object()  # no value equals it
+_LAYOUTS: Final[dict[type, tuple[tuple[str, object], ...]]] = {}
+
+
+def _record(value: Any) -> list[Any]:
+    """The fields of a dataclass in their order. One that came later (`fingerprint: unless default`) counts only where
+    it says something, so that fingerprints of older runs stay."""
+    layout = _LAYOUTS.get(type(value))
+    if layout is None:
+        layout = _LAYOUTS[type(value)] = tuple((field.name, _left_out_as(field)) for field in fields(value))
+    found = []
+    for name, left_out in layout:
+        item = getattr(value, name)
+        if item != left_out:
+            found.append(item if type(item) in _AS_THEY_ARE else _canonical(item))
+    return found
+
+
+def _left_out_as(field: "Field[Any]") -> object:
+    return field.default if field.metadata.get("fingerprint") == "unless default" else _ALWAYS

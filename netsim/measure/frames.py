@@ -41,6 +41,7 @@ REQUEST_TYPES: Final[Mapping[str, str]] = {
     "policy": "str",
     "client_ip_seen": "str",
     "queries": "int64",
+    "replaced": "bool",
 }
 
 EVENT_TYPES: Final[Mapping[str, str]] = {
@@ -95,6 +96,7 @@ def _request_row(run: str, recording: Recording, r: RequestDone) -> tuple[Any, .
         r.policy,
         r.client_ip_seen,
         r.queries,
+        r.replaced,
     )
 
 

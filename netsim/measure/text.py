@@ -13,7 +13,9 @@ import pandas as pd
 from netsim.engine import format_duration
 from netsim.measure.books import PacketBooks
 from netsim.measure.budget import STAGES
+from netsim.measure.client_errors import client_error_lines
 from netsim.measure.confidence import Interval, quantile
+from netsim.measure.hurt import hurt_lines
 from netsim.measure.lookups import lookup_lines
 from netsim.measure.split import LoadSplit
 from netsim.measure.summary import Failover, seconds, seconds_range
@@ -65,12 +67,20 @@ def report(
     books: PacketBooks | None,
     checks: Sequence[CheckLine] = (),
     warnings: Sequence[str] = (),
+    events: pd.DataFrame | None = None,
 ) -> str:
-    """The whole report, ending with a newline."""
+    """The whole report, ending with a newline; with `events` also what faults did to each client."""
     sections = [header_lines(header), request_lines(requests), lookup_lines(requests)]
     sections += [split_lines(split) for split in splits]
     sections += [failover_lines(failover, fault) for failover in failovers for fault in failover.faults]
-    sections += [drop_lines(books), check_lines(checks), wrapped(warnings, "note: ")]
+    if events is not None:
+        sections.append(hurt_lines(requests, events))
+    sections += [
+        client_error_lines(requests),
+        drop_lines(books),
+        check_lines(checks),
+        wrapped(warnings, "note: "),
+    ]
     if books is not None:
         sections.append([books.line()] if len(books.line()) <= WIDTH else wrapped([books.line()], ""))
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
@@ -202,11 +212,19 @@ def _counts(part: pd.DataFrame) -> list[str]:
     said = []
     if affected:
         share = percent(bad / affected)
-        said.append(f"{bad:,} requests failed{over}, {share} of those that began while it lasted")
+        said.append(
+            f"{bad:,} requests failed{over}, {share} of those that began while it lasted{_on_kept(part)}"
+        )
     said += [f"{later:,} failed later, apart from it"] if later else []
     said += [f"{slow:,} were slow (a retransmission timeout or more)"] if slow else []
     said += [f"{retried:,} were retried"] if retried else []
     return ["; ".join(said) + "."] if said else []
+
+
+def _on_kept(part: pd.DataFrame) -> str:
+    """How many of the failures met connections from before, if any did."""
+    kept = int(part["failed_reused"].sum())
+    return f" ({kept:,} of them on kept connections)" if kept else ""
 
 
 def _targets(part: pd.DataFrame) -> str:

@@ -175,7 +175,7 @@ class Containers:
             for port in host_ports(pod):
                 self.by_socket[host.address, port.container_port] = (name, node)
         else:
-            host = self.fabric.add_pod(node, name, ip(address), tuple(map(ip, more)))
+            host = self.fabric.add_pod(node, name, ip(address), tuple(map(ip, more)), pod.spec.sysctls)
             self.by_address |= dict.fromkeys(host.addresses, (name, node))
             self._map_ports(host, host_ports(pod))
         self.hosts[name] = host

@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 
 class Deadlines(Generic[T]):
-    """What is pending, in the order of its deadline; `over(item, now)` is called for what was not taken back."""
+    """What is pending, in the order of its deadline; `over(item, now)` is called for what was not taken back. A
+    time-out of 0 means none: items are pending until they are taken back."""
 
     __slots__ = ("_over", "_timeout_ns", "_timers", "armed_ns", "deadline_ns", "pending")
 
@@ -30,7 +31,7 @@ class Deadlines(Generic[T]):
     def add(self, item: T, now: int) -> None:
         """Let a time-out begin. An item may be pending only once."""
         at = self.pending[item] = now + self._timeout_ns
-        if not self.deadline_ns:
+        if not self.deadline_ns and self._timeout_ns:
             self._timers.arm(self, at)
 
     def discard(self, item: T) -> None:

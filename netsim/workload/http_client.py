@@ -14,7 +14,7 @@ from netsim.fabric.http_messages import Headers, Messages
 from netsim.wire.addr import ip
 from netsim.workload.deadlines import Deadlines
 from netsim.workload.http_exchange import Done, HttpExchange, Resolved
-from netsim.workload.http_pool import ConnectionPool
+from netsim.workload.http_pool import KEEP_ALL, ConnectionPool, PoolSpec
 
 if TYPE_CHECKING:
     from netsim.fabric.host import Host
@@ -34,7 +34,11 @@ class NameResolver(Protocol):
 class ClientSpec:
     """What a client asks for. `resolve`: the name is looked up for each new connection, once in the client's life, or
     for each request (a kept connection is then used if its address is still among the answers). `max_connections`
-    limits a client that keeps connections (0: no limit). `headers` replace curl's own; `Host` is one of them."""
+    limits a client that keeps connections (0: no limit). `headers` replace curl's own; `Host` is one of them.
+
+    `timeout_ns` is for all of an attempt, `connect_timeout_ns` for getting a connection, the look-up included (curl's
+    --connect-timeout, Go's Dialer.Timeout); 0 means none. `keepalive` are TCP_KEEPIDLE, TCP_KEEPINTVL (ns) and
+    TCP_KEEPCNT, `user_timeout_ns` TCP_USER_TIMEOUT."""
 
     host: str
     port: int = 80
@@ -46,6 +50,10 @@ class ClientSpec:
     resolve: Literal["connection", "once", "request"] = "connection"
     family: str = "any"
     headers: Headers = ()
+    connect_timeout_ns: int = 0
+    pool: PoolSpec = KEEP_ALL
+    keepalive: tuple[int, int, int] | None = None
+    user_timeout_ns: int = 0
 
 
 class HttpClient:
@@ -77,10 +85,17 @@ class HttpClient:
         more = tuple(entry for entry in spec.headers if entry[0].lower() != "host")
         self.wanted = self.messages.request(spec.method, spec.path, host_header, (*kept, *more))
         self.to_head = spec.method == "HEAD"
-        self.pool = ConnectionPool(spec.max_connections) if spec.keep_alive else None
-        self.deadlines: Deadlines[HttpExchange] = Deadlines(
-            host.engine.timers, spec.timeout_ns, HttpExchange.timed_out
-        )
+        timers = host.engine.timers
+        self.pool = self.new_pool(spec.max_connections)
+        self.deadlines: Deadlines[HttpExchange] = Deadlines(timers, spec.timeout_ns, HttpExchange.timed_out)
+        self.connecting: Deadlines[HttpExchange] | None = None
+        if spec.connect_timeout_ns:
+            self.connecting = Deadlines(timers, spec.connect_timeout_ns, HttpExchange.connect_timed_out)
+
+    def new_pool(self, limit: int = 0) -> ConnectionPool | None:
+        """A pool of this client's kind, None if it keeps no connections."""
+        spec = self.spec
+        return ConnectionPool(limit, spec.pool, self.host.engine.timers) if spec.keep_alive else None
 
     @property
     def outstanding(self) -> int:

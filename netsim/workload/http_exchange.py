@@ -23,12 +23,13 @@ an exchange that is not ANSWERING has sent nothing.
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from netsim.fabric.http import FAILURES
 from netsim.fabric.http_messages import BadMessageError, HttpResponse, Incoming
 from netsim.kernel.tcp_handler import ORPHAN
 from netsim.workload.http_pool import ConnectionPool, KeptConnection
+from netsim.workload.retries import IDEMPOTENT
 
 if TYPE_CHECKING:
     from netsim.kernel.errno import Errno
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
     from netsim.wire.packet import Flow
     from netsim.workload.http_client import HttpClient
     from netsim.workload.records import Outcome
-
-_IDEMPOTENT: Final = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 
 
 class Phase(Enum):
@@ -76,7 +75,7 @@ class HttpExchange:
 
     __slots__ = ("_addresses", "_client", "_conn", "_done", "_incoming", "_placed", "_tried", "attempts",
                  "connected_ns", "connection", "ended_ns", "error", "flow", "kept", "note", "number", "outcome",
-                 "phase", "pool", "resolved_ns", "response", "reused", "started_ns", "status")  # fmt: skip
+                 "phase", "pool", "replaced", "resolved_ns", "response", "reused", "started_ns", "status")  # fmt: skip
 
     def __init__(self, client: "HttpClient", done: "Done", pool: ConnectionPool | None) -> None:
         self._client = client
@@ -96,7 +95,7 @@ class HttpExchange:
         self.kept: KeptConnection | None = None
         self.resolved_ns = self.connected_ns = self.connection = self.status = 0
         self.flow: Flow | None = None
-        self.reused = False
+        self.reused = self.replaced = False
         self.phase = _RESOLVING
         self.outcome: Outcome = "aborted"
         self.error = ""
@@ -128,7 +127,7 @@ class HttpExchange:
             return
         pool = self.pool
         if pool is not None:
-            kept = pool.take(self._addresses)
+            kept = pool.take(self._addresses, now)
             if kept is not None:
                 self._use(kept, now)
                 return
@@ -152,6 +151,8 @@ class HttpExchange:
         conn.send(self._client.wanted, now)
 
     def _open(self, now: int) -> None:
+        if self._client.connecting is not None:
+            self._client.connecting.add(self, now)
         if self._addresses or self._client.known:
             self._addresses = self._addresses or self._client.known
             self._connect(now)
@@ -190,6 +191,7 @@ class HttpExchange:
             self._addresses[self._tried], client.port, self, now, owner=client.owner
         )
         self._conn = conn
+        conn.user_timeout_ns = client.spec.user_timeout_ns
         if conn.doomed is None:
             self.flow = conn.flow
             self.connection = next(client.connections)
@@ -199,7 +201,12 @@ class HttpExchange:
         """The handshake is complete: ask."""
         self.connected_ns = now
         self.phase = _ANSWERING
-        conn.send(self._client.wanted, now)
+        client = self._client
+        if client.connecting is not None:
+            client.connecting.discard(self)
+        if client.spec.keepalive is not None:
+            conn.set_keepalive(now, *client.spec.keepalive)
+        conn.send(client.wanted, now)
 
     def received(self, conn: "TcpConnection", data: bytes, now: int) -> None:
         """The answer, or a part of it."""
@@ -246,11 +253,17 @@ class HttpExchange:
 
     def _replace(self, now: int) -> bool:
         """A fresh connection instead of a kept one that was closed under the request; False if that is not to be."""
-        if not self.reused or self._incoming is not None or self._client.spec.method not in _IDEMPOTENT:
+        spec = self._client.spec
+        if (
+            not self.reused
+            or self._incoming is not None
+            or not spec.pool.replace
+            or spec.method not in IDEMPOTENT
+        ):
             return False
         self._hang_up(now)
         self.kept = None
-        self.reused = False
+        self.reused, self.replaced = False, True
         self._open(now)
         return True
 
@@ -271,7 +284,7 @@ class HttpExchange:
     def _keep(self, pool: ConnectionPool, now: int) -> None:
         assert self._conn is not None
         if self.kept is None:
-            self.kept = KeptConnection(pool, self._conn, self.connection)
+            self.kept = KeptConnection(pool, self._conn, self.connection, self.connected_ns)
         pool.put(self.kept, now)
 
     def _hang_up(self, now: int) -> None:
@@ -297,13 +310,20 @@ class HttpExchange:
         self.phase = _OVER
         self.outcome = outcome
         self.ended_ns = now
-        self._client.deadlines.discard(self)
+        client = self._client
+        client.deadlines.discard(self)
+        if client.connecting is not None:
+            client.connecting.discard(self)
         self._done(self, now)
 
-    def timed_out(self, now: int) -> None:
+    def connect_timed_out(self, now: int) -> None:
+        """The time for getting a connection is up."""
+        self.timed_out(now, "connect time-out")
+
+    def timed_out(self, now: int, what: str = "timed out") -> None:
         """The time is up."""
         if self._client.host.alive:
-            self._fail("timeout", f"timed out while {self.phase.value}", now)
+            self._fail("timeout", f"{what} while {self.phase.value}", now)
         else:
             self._fail("aborted", "the client's host is down", now)
 

@@ -3,21 +3,42 @@
 Used by `http_exchange.py`: one pool per client (open load) or per user (closed load). The connection used last is taken
 first, as Go's net/http does (transport.go `queueForIdleConn`); a server's FIN or RST takes an idle connection out. With
 a `limit`, that many connections are open at most, and further requests wait in the order in which they came
-(net/http: MaxConnsPerHost).
+(net/http: MaxConnsPerHost). `PoolSpec` says how many may be idle, for how long, and when a connection has served
+enough; what is one too many, or too old, is closed by the client with a FIN.
 """
 
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from netsim.kernel.tcp_handler import ORPHAN
+from netsim.workload.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from netsim.engine import TimerQueue
     from netsim.kernel.errno import Errno
     from netsim.kernel.tcp import TcpConnection
     from netsim.wire.addr import Address
     from netsim.workload.http_exchange import HttpExchange
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """What is kept: 0 means no limit. `max_idle` connections wait at most (net/http: MaxIdleConnsPerHost; urllib3:
+    pool_maxsize), each no longer than `idle_timeout_ns` (net/http: IdleConnTimeout); after `max_requests` requests
+    (nginx: keepalive_requests) or at the age of `max_age_ns` (curl: CURLOPT_MAXLIFETIME_CONN) it is used no more.
+    `replace`: a request on a kept connection that turns out to be dead is sent again on a fresh one."""
+
+    max_idle: int = 0
+    idle_timeout_ns: int = 0
+    max_requests: int = 0
+    max_age_ns: int = 0
+    replace: bool = True
+
+
+KEEP_ALL: Final = PoolSpec()
 
 
 class KeptConnection:
@@ -25,12 +46,14 @@ class KeptConnection:
 
     `note` is free for whoever wants to remember something about the connection."""
 
-    __slots__ = ("conn", "note", "number", "pool")
+    __slots__ = ("conn", "note", "number", "opened_ns", "pool", "requests")
 
-    def __init__(self, pool: "ConnectionPool", conn: "TcpConnection", number: int) -> None:
+    def __init__(self, pool: "ConnectionPool", conn: "TcpConnection", number: int, opened_ns: int) -> None:
         self.pool = pool
         self.conn = conn
         self.number = number
+        self.opened_ns = opened_ns
+        self.requests = 0
         self.note: Any = None
 
     # ------------------------------------------------------------------ TcpHandler
@@ -56,10 +79,14 @@ class KeptConnection:
 class ConnectionPool:
     """`opened` counts connections in use, idle and being opened; `limit` 0 means none."""
 
-    __slots__ = ("_serving", "idle", "limit", "opened", "waiting")
+    __slots__ = ("_idle_ends", "_serving", "idle", "limit", "opened", "spec", "waiting")
 
-    def __init__(self, limit: int = 0) -> None:
+    def __init__(self, limit: int = 0, spec: PoolSpec = KEEP_ALL, timers: "TimerQueue | None" = None) -> None:
         self.limit = limit
+        self.spec = spec
+        self._idle_ends: Deadlines[KeptConnection] | None = None
+        if spec.idle_timeout_ns and timers is not None:
+            self._idle_ends = Deadlines(timers, spec.idle_timeout_ns, self.drop)
         self.opened = 0
         self.idle: list[KeptConnection] = []
         self.waiting: deque[HttpExchange] = deque()
@@ -70,23 +97,46 @@ class ConnectionPool:
         """Whether no further connection may be opened."""
         return 0 < self.limit <= self.opened
 
-    def take(self, addresses: "Collection[Address]") -> KeptConnection | None:
+    def take(self, addresses: "Collection[Address]", now: int) -> KeptConnection | None:
         """The idle connection used last, to one of these addresses (to any, if there are none)."""
+        if self.spec.max_age_ns:
+            self._retire(now)
         idle = self.idle
         for index in range(len(idle) - 1, -1, -1):
             if not addresses or idle[index].conn.flow.dst in addresses:
-                return idle.pop(index)
+                kept = idle.pop(index)
+                if self._idle_ends is not None:
+                    self._idle_ends.discard(kept)
+                return kept
         return None
 
+    def _retire(self, now: int) -> None:
+        for kept in [kept for kept in self.idle if self._too_old(kept, now)]:
+            if kept in self.idle:  # whoever waited may have got it meanwhile
+                self.drop(kept, now)
+
+    def _too_old(self, kept: KeptConnection, now: int) -> bool:
+        return 0 < self.spec.max_age_ns <= now - kept.opened_ns
+
     def put(self, kept: KeptConnection, now: int) -> None:
-        """A connection is idle."""
+        """A connection has served a request: it is idle, or not kept."""
+        spec = self.spec
+        kept.requests += 1
         kept.conn.handler = kept
         self.idle.append(kept)
+        crowded = 0 < spec.max_idle < len(self.idle) and not self.waiting
+        if crowded or 0 < spec.max_requests <= kept.requests or self._too_old(kept, now):
+            self.drop(kept, now)
+            return
+        if self._idle_ends is not None:
+            self._idle_ends.add(kept, now)
         self.serve(now)
 
     def drop(self, kept: KeptConnection, now: int) -> None:
         """Close an idle connection."""
         self.idle.remove(kept)
+        if self._idle_ends is not None:
+            self._idle_ends.discard(kept)
         kept.conn.handler = ORPHAN
         kept.conn.close(now)
         self.release(now)

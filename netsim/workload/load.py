@@ -8,9 +8,8 @@ for its answer, thinks, and asks again ("constant-vus").
   A request's time runs from its arrival, also while it waits for a connection, so that slow answers are not left out of
   the statistics (coordinated omission).
 - Closed: all users begin at once; each has connections of its own.
-- Retries: any failure but a status from 400 to 499 is tried again up to `retries` times, after `retry_backoff_ns`,
-  twice that, and so on, without jitter (urllib3's Retry). The time-out is for each attempt. The record describes the
-  last one, but begins with the first.
+- Retries: see `retries.py`. The time-out is for each attempt. The record describes the last one, but begins with the
+  first.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,11 +21,14 @@ from netsim.engine import S
 from netsim.fabric.host import NodeHost, PodHost
 from netsim.workload.clients import Exchange, Scheme, make_client
 from netsim.workload.http_client import ClientSpec
-from netsim.workload.http_pool import ConnectionPool
+from netsim.workload.http_pool import KEEP_ALL, ConnectionPool, PoolSpec
 from netsim.workload.load_sources import Arrivals, Generator, Users
 from netsim.workload.records import RequestDone
+from netsim.workload.retries import NO_RETRIES, Retries, RetrySpec
 
 if TYPE_CHECKING:
+    from random import Random
+
     from netsim.engine import Call
     from netsim.fabric.app import Exited
     from netsim.fabric.host import Host
@@ -59,13 +61,16 @@ class LoadSpec:
     think_time_ns: int = 0
     timeout_ns: int = 1 * S
     keep_alive: bool = False
-    retries: int = 0
-    retry_backoff_ns: int = 0
+    retry: RetrySpec = NO_RETRIES
     start_ns: int = 0
     for_ns: int | None = None
     resolve: Literal["connection", "once", "request"] = "connection"
     family: str = "any"
     headers: "Headers" = ()
+    connect_timeout_ns: int = 0
+    pool: PoolSpec = KEEP_ALL
+    keepalive: tuple[int, int, int] | None = None
+    user_timeout_ns: int = 0
 
     def client(self) -> ClientSpec:
         """The part that is the client's."""
@@ -80,6 +85,10 @@ class LoadSpec:
             self.resolve,
             self.family,
             self.headers,
+            self.connect_timeout_ns,
+            self.pool,
+            self.keepalive,
+            self.user_timeout_ns,
         )
 
 
@@ -159,7 +168,11 @@ class LoadGenerator:
         self._ends_ns = 0
         self._terminating = False
         self._stopped = False
+        self._retries = Retries(spec.retry, spec.method, self._retry_stream) if spec.retry.limit else None
         self._source = source_of(self, index, clients)
+
+    def _retry_stream(self) -> "Random":
+        return self.host.engine.stream(f"load/{self.spec.name}/{self.host.name}/retry")
 
     # ------------------------------------------------------------------ the process
     def start(self, now: int) -> None:
@@ -215,16 +228,18 @@ class LoadGenerator:
         exchange.note = over
         exchange.begin(now)
 
-    def _finished(self, exchange: Exchange, now: int) -> None:
-        if exchange.outcome != "ok" and self._may_retry(exchange):
-            wait_ns = self.spec.retry_backoff_ns << (exchange.attempts - 1)
-            self._waiting[exchange] = self.host.engine.call_later(wait_ns, self._retry, exchange)
-        else:
-            self._over(exchange, now)
+    def new_pool(self) -> ConnectionPool | None:
+        """The connections of one user of a closed load."""
+        return self.client.new_pool()
 
-    def _may_retry(self, exchange: Exchange) -> bool:
-        final = exchange.outcome == "aborted" or 400 <= exchange.status < 500
-        return exchange.attempts <= self.spec.retries and not final and not self._stopped
+    def _finished(self, exchange: Exchange, now: int) -> None:
+        wait_ns = None
+        if self._retries is not None and not self._stopped:
+            wait_ns = self._retries.wait_ns(exchange)
+        if wait_ns is None:
+            self._over(exchange, now)
+        else:
+            self._waiting[exchange] = self.host.engine.call_later(wait_ns, self._retry, exchange)
 
     def _retry(self, exchange: Exchange) -> None:
         del self._waiting[exchange]
@@ -264,6 +279,7 @@ class LoadGenerator:
             via,
             policy,
             seen_as,
+            replaced=e.replaced,
         )
 
     def _backend(self, exchange: Exchange) -> Backend:

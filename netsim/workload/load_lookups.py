@@ -81,6 +81,9 @@ class LookupGenerator:
 
         self._resolver.lookup(self.spec.host, found, self.spec.family)
 
+    def new_pool(self) -> None:
+        """A look-up keeps no connection."""
+
     def _tell(
         self,
         number: int,

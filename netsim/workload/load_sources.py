@@ -29,6 +29,9 @@ class Generator(Protocol):
     def request(self, over: Callable[[int], None], now: int, pool: ConnectionPool | None = None, /) -> None:
         """Begin one."""
 
+    def new_pool(self) -> ConnectionPool | None:
+        """The connections of one user; None if she keeps none."""
+
 
 def _ignored(_now: int) -> None:
     """An open load does not wait for answers."""
@@ -110,7 +113,7 @@ class _User:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
-        self._pool = ConnectionPool() if generator.spec.keep_alive else None
+        self._pool = generator.new_pool()
         self._asked_ns = 0
         self.deadline_ns = 0
         self.armed_ns = 0

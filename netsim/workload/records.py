@@ -20,7 +20,8 @@ class RequestDone:
     `pod` and `node` say which backend the connection was given to, even if it never answered; they are empty when that
     cannot be known. `node` is the backend's, `client_node` the client's. `attempts` counts retries in; the other
     fields describe the last attempt. `queries` counts the DNS questions of a look-up (`dns://`), whose `endpoint` is
-    the first address found. `reused` says that the connection had carried a request before. `aborted` is
+    the first address found. `reused` says that the connection had carried a request before, `replaced` that a kept
+    connection turned out to be dead and the request was sent again on this one. `aborted` is
     neither success nor failure: the run or the client's own pod ended before the request did. `via_node` is the node
     whose rules chose the endpoint (for a client outside not its own), `policy` "Local" when they had to choose one of
     that node, `client_ip_seen` the client's address as the endpoint sees it.
@@ -50,6 +51,7 @@ class RequestDone:
     client_ip_seen: str = ""
     # Not in the fingerprint of requests that have none, whose records had no such field in older versions.
     queries: int = field(default=0, metadata={"fingerprint": "unless default"})
+    replaced: bool = field(default=False, metadata={"fingerprint": "unless default"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,12 +82,16 @@ class UdpClient:
         self.owner = owner
         self.connections = connections or count(1)
         self.known = literal(spec.host)
-        self.pool = ConnectionPool() if spec.keep_alive else None
+        self.pool = self.new_pool()
         self._sockets: dict[ConnectionPool, _Socket] = {}
         self._payloads = count(1)
         self.deadlines: Deadlines[UdpExchange] = Deadlines(
             host.engine.timers, spec.timeout_ns, UdpExchange.timed_out
         )
+
+    def new_pool(self) -> ConnectionPool | None:
+        """What stands for a socket that is kept, None if there is a new one for each request."""
+        return ConnectionPool() if self.spec.keep_alive else None
 
     @property
     def outstanding(self) -> int:
@@ -128,6 +132,7 @@ class UdpExchange:
     __slots__ = ("_client", "_done", "_over", "_payload", "_pool", "_socket", "attempts", "connected_ns", "connection",
                  "ended_ns", "error", "flow", "kept", "note", "number", "outcome", "resolved_ns", "reused",
                  "started_ns", "status")  # fmt: skip
+    replaced = False  # datagrams need no connection
 
     def __init__(self, client: UdpClient, done: Done, pool: ConnectionPool | None) -> None:
         self._client = client

@@ -117,7 +117,7 @@ def test_what_a_check_finds(three: Analysis, expr: str, passed: bool, actual: st
         (
             "latncy.p99 < 5s",
             1,
-            "unknown name 'latncy' here: did you mean latency? (there are errors, failover, latency",
+            "unknown name 'latncy' here: did you mean latency? (there are client, errors, failover, latency",
         ),
         ("latency.p98 < 5s", 9, "unknown name 'p98' after latency: did you mean p99"),
         ("  requests.totl > 1", 12, "did you mean total"),

@@ -28,6 +28,11 @@ def tutorial() -> Cluster:
 
 
 @pytest.fixture(scope="module")
+def auth() -> Cluster:
+    return settled("auth")
+
+
+@pytest.fixture(scope="module")
 def kafka() -> Cluster:
     return settled("kafka")
 
@@ -80,6 +85,22 @@ def test_resolv_conf(tutorial: Cluster) -> None:
         "options ndots:5",
         "search default.svc.cluster.local svc.cluster.local cluster.local",
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["auth-service.default.svc.cluster.local:80", "auth-service.default:80", "auth-service:80"]
+)
+def test_curl_of_auth_service(auth: Cluster, name: str) -> None:
+    found = auth.exec("client", f"curl http://{name}")
+    assert (found.code, found.stderr) == (0, "")
+    assert re.fullmatch(r"Hostname: auth-[0-9a-z]+-[0-9a-z]{5}\n", found.stdout)
+
+
+@pytest.mark.parametrize("where", ["pod/kafka/dnsutils", "pod/kafka/kafka-0"])
+def test_resolv_conf_has_the_pods_namespace(kafka: Cluster, where: str) -> None:
+    lines = kafka.exec(where, "cat /etc/resolv.conf").stdout.splitlines()
+    assert lines[0] == "search kafka.svc.cluster.local svc.cluster.local cluster.local"
+    assert sorted(lines[1:]) == ["nameserver 10.96.0.10", "options ndots:5"]
 
 
 # ---------------------------------------------------------------------- environment variables and order
@@ -187,6 +208,18 @@ def test_an_interrupted_ping_says_how_it_went(tutorial: Cluster) -> None:
         ("nc -zv nginx-service 5000", 0, "", "nginx-service (<ip>:5000) open\n"),
         ("nc -zv -w 1 nginx-service 80", 1, "", "nc: nginx-service (<ip>:80): Connection timed out\n"),
         ("curl -m 1 nginx-service", 28, "", "curl: (28) Connection timed out after <n> milliseconds\n"),
+        (
+            "curl --connect-timeout 0.5 nginx-service",
+            28,
+            "",
+            "curl: (28) Failed to connect to nginx-service port 80 after <n> ms: Timeout was reached\n",
+        ),
+        (
+            "curl -s --connect-timeout 0.5 nginx-service:5000/x -o /dev/null -w '%{http_code}\\n'",
+            0,
+            "404\n",
+            "",
+        ),
         ("curl nobody", 6, "", "curl: (6) Could not resolve host: nobody\n"),
         ("curl -s -o /dev/null -w '%{http_code}\\n' nginx-service:5000/x", 0, "404\n", ""),
         ("wget -q nobody", 1, "", "wget: bad address 'nobody'\n"),

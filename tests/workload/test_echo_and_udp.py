@@ -12,6 +12,7 @@ from netsim.workload.echo import EchoServer, EchoSpec
 from netsim.workload.http_client import ClientSpec
 from netsim.workload.load import LoadGenerator, LoadSpec
 from netsim.workload.records import RequestDone
+from netsim.workload.retries import RetrySpec
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def test_retries_and_a_stopped_load(lab: HttpLab) -> None:
     records: list[RequestDone] = []
     lab.engine.bus.subscribe(RequestDone, records.append)
     spec = LoadSpec("l", ip_text(ip("10.244.2.99")), 7, "udp", rate_per_s=10, arrivals="constant", timeout_ns=200 * MS,
-                    retries=1, for_ns=300 * MS)  # fmt: skip
+                    retry=RetrySpec(1), for_ns=300 * MS)  # fmt: skip
     generator = LoadGenerator(lab.client, spec)
     generator.start(lab.engine.now)
     lab.engine.run(lab.engine.now + 550 * MS)

@@ -21,6 +21,7 @@ from netsim.wire.packet import Flow
 from netsim.workload.load import Backend, LoadGenerator, LoadSpec, Numbers
 from netsim.workload.load_sources import BUSY_LOOP_NS
 from netsim.workload.records import RequestDone
+from netsim.workload.retries import RetrySpec
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -196,7 +197,7 @@ def test_users_whose_name_fails_at_once_do_not_stop_the_clock() -> None:
 def test_retries_back_off_and_succeed() -> None:
     lab = HttpLab()
     lab.at(100 * MS, lab.serve)
-    lab.load(rate_per_s=1.0, for_ns=1 * MS, retries=5, retry_backoff_ns=20 * MS)
+    lab.load(rate_per_s=1.0, for_ns=1 * MS, retry=RetrySpec(5, 20 * MS))
     lab.run(3 * S)
     (record,) = lab.records
     # Refused at 0, 20 and 60 ms; the third retry, at 140 ms, succeeds.
@@ -218,7 +219,7 @@ def test_retries_back_off_and_succeed() -> None:
 def test_what_is_tried_again(answer: bytes, attempts: int, outcome: str) -> None:
     lab = HttpLab()
     lab.peer(lambda _peer, conn, _data, now: conn.send(answer, now) if answer else None)
-    lab.load(rate_per_s=1.0, for_ns=1 * MS, retries=2, timeout_ns=100 * MS)
+    lab.load(rate_per_s=1.0, for_ns=1 * MS, retry=RetrySpec(2), timeout_ns=100 * MS)
     lab.run(3 * S)
     (record,) = lab.records
     assert (record.attempts, record.outcome) == (attempts, outcome)
@@ -230,7 +231,7 @@ def test_a_retry_can_use_a_kept_connection() -> None:
     lab = HttpLab()
     busy = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
     lab.peer(lambda peer, conn, _data, now: conn.send(busy if len(peer.data) < 100 else OK, now))
-    lab.load(rate_per_s=1.0, for_ns=1 * MS, retries=2, keep_alive=True)
+    lab.load(rate_per_s=1.0, for_ns=1 * MS, retry=RetrySpec(2), keep_alive=True)
     lab.run(1 * S)
     (record,) = lab.records
     assert (record.outcome, record.attempts, record.connection, record.reused) == ("ok", 2, 1, True)
@@ -352,7 +353,7 @@ def test_stop_cuts_requests_off(spec: dict[str, Any]) -> None:
 
 def test_stop_cuts_a_retry_off() -> None:
     lab = HttpLab()
-    generator = lab.load(rate_per_s=1.0, retries=3, retry_backoff_ns=500 * MS)
+    generator = lab.load(rate_per_s=1.0, retry=RetrySpec(3, 500 * MS))
     lab.run(100 * MS)
     assert not lab.records
     generator.stop(lab.now)
@@ -378,7 +379,7 @@ def test_sigterm_lets_requests_end(spec: dict[str, Any]) -> None:
 def test_sigterm_lets_retries_end() -> None:
     lab = HttpLab()
     lab.at(100 * MS, lab.serve)
-    generator = lab.load(rate_per_s=1.0, retries=1, retry_backoff_ns=200 * MS)
+    generator = lab.load(rate_per_s=1.0, retry=RetrySpec(1, 200 * MS))
     lab.run(50 * MS)
     generator.terminate(lab.now)
     assert not lab.exits
@@ -494,8 +495,7 @@ def test_every_request_ends_with_exactly_one_record(
         keep_alive=keep_alive,
         connections=connections,
         think_time_ns=1 * MS,
-        retries=retries,
-        retry_backoff_ns=3 * MS,
+        retry=RetrySpec(retries, 3 * MS),
         resolve=resolve,
         timeout_ns=50 * MS,
         for_ns=150 * MS if end == "for" else None,

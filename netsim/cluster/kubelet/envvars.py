@@ -19,6 +19,13 @@ def from_services(services: Iterable[Service]) -> list[tuple[str, str]]:
     return [pair for service in services if _has_address(service) for pair in _of_service(service)]
 
 
+def names_of(service: Service) -> tuple[str, ...]:
+    """The variables that a Service gives, once it has an address; none if it never has one."""
+    if service.spec.is_headless or service.spec.type == "ExternalName" or not service.spec.ports:
+        return ()
+    return tuple(name for name, _ in _of_service(service))
+
+
 def _has_address(service: Service) -> bool:
     return service.spec.clusterIP not in ("", "None") and bool(service.spec.ports)
 

@@ -41,11 +41,6 @@ Capabilities = add drop
 SELinuxOptions = level role type user
 SeccompProfile = localhostProfile type
 WindowsSecurityContextOptions = gmsaCredentialSpec gmsaCredentialSpecName hostProcess runAsUserName
-PodSecurityContext = appArmorProfile:AppArmorProfile fsGroup fsGroupChangePolicy runAsGroup runAsNonRoot
-    runAsUser seLinuxChangePolicy seLinuxOptions:SELinuxOptions seccompProfile:SeccompProfile
-    supplementalGroups supplementalGroupsPolicy sysctls:[Sysctl]
-    windowsOptions:WindowsSecurityContextOptions
-Sysctl = name value
 EnvVar = name value valueFrom:EnvVarSource
 EnvVarSource = configMapKeyRef:ConfigMapKeySelector fieldRef:ObjectFieldSelector
     fileKeyRef:FileKeySelector resourceFieldRef:ResourceFieldSelector secretKeyRef:SecretKeySelector

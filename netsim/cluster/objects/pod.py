@@ -52,6 +52,32 @@ class PodReadinessGate(ApiModel):
     conditionType: str
 
 
+class Sysctl(ApiModel):
+    """A kernel setting of the pod's network namespace, `net.ipv4.tcp_retries2` and its value as text."""
+
+    name: str
+    value: str
+
+
+class PodSecurityContext(ApiModel):
+    """Of the settings for all containers only `sysctls` have an effect on packets."""
+
+    sysctls: tuple[Sysctl, ...] = ()
+
+    appArmorProfile: Annotated[Any, Inert("AppArmorProfile")] = None
+    fsGroup: Annotated[Any, Inert()] = None
+    fsGroupChangePolicy: Annotated[Any, Inert()] = None
+    runAsGroup: Annotated[Any, Inert()] = None
+    runAsNonRoot: Annotated[Any, Inert()] = None
+    runAsUser: Annotated[Any, Inert()] = None
+    seLinuxChangePolicy: Annotated[Any, Inert()] = None
+    seLinuxOptions: Annotated[Any, Inert("SELinuxOptions")] = None
+    seccompProfile: Annotated[Any, Inert("SeccompProfile")] = None
+    supplementalGroups: Annotated[Any, Inert()] = None
+    supplementalGroupsPolicy: Annotated[Any, Inert()] = None
+    windowsOptions: Annotated[Any, Inert("WindowsSecurityContextOptions")] = None
+
+
 class PodSpec(ApiModel):
     """What should run. Everything below the blank line is accepted without effect on packets."""
 
@@ -72,6 +98,7 @@ class PodSpec(ApiModel):
     hostAliases: tuple[HostAlias, ...] = ()
     enableServiceLinks: StrictBool = True
     readinessGates: tuple[PodReadinessGate, ...] = ()
+    securityContext: PodSecurityContext | None = None
 
     activeDeadlineSeconds: Annotated[Any, Inert()] = None
     affinity: Annotated[Any, Inert("Affinity")] = None
@@ -92,13 +119,18 @@ class PodSpec(ApiModel):
     schedulerName: Annotated[Any, Inert()] = None
     schedulingGates: Annotated[Any, Inert("[PodSchedulingGate]")] = None
     schedulingGroup: Annotated[Any, Inert("PodSchedulingGroup")] = None
-    securityContext: Annotated[Any, Inert("PodSecurityContext")] = None
     serviceAccount: Annotated[Any, Inert()] = None
     serviceAccountName: Annotated[Any, Inert()] = None
     shareProcessNamespace: Annotated[Any, Inert()] = None
     topologySpreadConstraints: Annotated[Any, Inert("[TopologySpreadConstraint]")] = None
     volumes: Annotated[Any, Inert("[Volume]")] = None
     workloadRef: Annotated[Any, Inert("WorkloadReference")] = None
+
+    @property
+    def sysctls(self) -> dict[str, str]:
+        """Kernel settings of the pod's own network namespace."""
+        context = self.securityContext
+        return {entry.name.replace("/", "."): entry.value for entry in context.sysctls} if context else {}
 
     def port_named(self, name: str, protocol: str = "TCP") -> int | None:
         """The number of the container port called `name`, or None."""

@@ -30,6 +30,7 @@ class Order:
     path: str
     method: str = "GET"
     timeout_ns: int = _FOREVER_NS
+    connect_timeout_ns: int = 0
     headers: tuple[tuple[str, str], ...] = ()
     host_header: str = ""
     family: str = "any"
@@ -52,6 +53,7 @@ class _Curl:
     method: str = ""
     family: str = "any"
     timeout_ns: int = _FOREVER_NS
+    connect_timeout_ns: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -75,6 +77,7 @@ def fetch(call: Call, wanted: Order) -> Generator[Any, Any, HttpExchange]:
         wanted.method,
         timeout_ns=wanted.timeout_ns,
         family=wanted.family,
+        connect_timeout_ns=wanted.connect_timeout_ns,
     )
     client = HttpClient(call.host, spec, call.machine.resolver)
     authority = wanted.host if wanted.port == 80 else f"{wanted.host}:{wanted.port}"
@@ -88,7 +91,7 @@ def fetch(call: Call, wanted: Order) -> Generator[Any, Any, HttpExchange]:
 
 # ---------------------------------------------------------------------- curl
 def curl(call: Call) -> Steps:
-    """curl [-sSvIif] [-o FILE] [-w FORMAT] [-m SECONDS] [-H HEADER] [-X METHOD] URL..."""
+    """curl [-sSvIif] [-o FILE] [-w FORMAT] [-m SECONDS] [--connect-timeout SECONDS] [-H HEADER] [-X METHOD] URL..."""
     try:
         wish = _read_curl(call.args)
     except ValueError as error:
@@ -151,17 +154,23 @@ def _set_timeout(wish: _Curl, value: str) -> None:
     wish.timeout_ns = int(float(value) * S)
 
 
+def _set_connect_timeout(wish: _Curl, value: str) -> None:
+    wish.connect_timeout_ns = int(float(value) * S)
+
+
 _VALUES: Final[dict[str, Callable[[_Curl, str], None]]] = {
     "o": lambda wish, value: setattr(wish, "output", value),
     "w": lambda wish, value: setattr(wish, "write_out", value),
     "X": lambda wish, value: setattr(wish, "method", value),
     "m": _set_timeout,
+    "connect-timeout": _set_connect_timeout,
     "H": _set_header,
     "A": lambda wish, value: wish.headers.append(("User-Agent", value)),
 }
 _LONG: Final = {
     "silent": "s", "show-error": "S", "head": "I", "include": "i", "verbose": "v", "fail": "f", "output": "o",
-    "write-out": "w", "request": "X", "max-time": "m", "connect-timeout": "m", "header": "H", "user-agent": "A",
+    "write-out": "w", "request": "X", "max-time": "m", "connect-timeout": "connect-timeout", "header": "H",
+    "user-agent": "A",
     "ipv4": "4", "ipv6": "6", "location": "L", "insecure": "k", "no-progress-meter": "#",
 }  # fmt: skip
 
@@ -173,6 +182,7 @@ def _curl_one(call: Call, wish: _Curl, url: str) -> Steps:
         return call.fail(f"curl: (3) {error}", 3)
     wanted.method = wish.method or ("HEAD" if wish.head else "GET")
     wanted.timeout_ns, wanted.family = wish.timeout_ns, wish.family
+    wanted.connect_timeout_ns = wish.connect_timeout_ns
     wanted.headers = tuple(h for h in wish.headers if h[0].lower() not in ("host", "user-agent"))
     wanted.host_header = next((v for name, v in wish.headers if name.lower() == "host"), "")
     wanted.agent = next((v for name, v in wish.headers if name.lower() == "user-agent"), wanted.agent)
@@ -213,6 +223,8 @@ def _curl_error(wanted: Order, exchange: HttpExchange) -> tuple[int, str]:
     if exchange.outcome == "dns":
         return 6, f"Could not resolve host: {wanted.host}"
     if exchange.outcome == "timeout":
+        if exchange.error.startswith("connect time-out"):
+            return 28, f"Failed to connect to {where} after {took} ms: Timeout was reached"
         if exchange.connected_ns:
             return 28, f"Operation timed out after {took} milliseconds with 0 bytes received"
         return 28, f"Connection timed out after {took} milliseconds"
