@@ -13,7 +13,7 @@ from netsim.engine import MS, S
 from netsim.experiment.api import Experiment
 from netsim.experiment.cluster import Cluster
 from netsim.experiment.play import fault_plan
-from netsim.experiment.spec_experiment import Fault
+from netsim.experiment.spec_fault import Fault
 from netsim.kernel.errno import Errno
 from netsim.kernel.tcp import TcpConnection
 from netsim.measure.collect import Recorder

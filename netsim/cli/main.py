@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.describe import describe
 from netsim.cli.exec import exec_
 from netsim.cli.explain import explain
 from netsim.cli.get import get
@@ -39,6 +40,7 @@ app.command()(explain)
 app.command()(get)
 app.command("exec")(exec_)
 app.command()(schema)
+app.add_typer(describe, name="describe")
 
 
 def _show_version(wanted: bool) -> None:

@@ -23,12 +23,14 @@ from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.controllers.daemonset import DaemonSetController
 from netsim.cluster.controllers.deployment import DeploymentController
+from netsim.cluster.controllers.disruption import DisruptionController
 from netsim.cluster.controllers.endpoints import CONTROLLER_NAME, MANAGED_BY_LABEL
 from netsim.cluster.controllers.endpointslice import EndpointSliceController
 from netsim.cluster.controllers.garbage import GarbageCollector
 from netsim.cluster.controllers.mirroring import MIRRORING_NAME, MirroringController
 from netsim.cluster.controllers.nodelifecycle import NodeLifecycleController
 from netsim.cluster.controllers.podgc import PodGarbageCollector
+from netsim.cluster.controllers.readiness_gates import ReadinessGateController
 from netsim.cluster.controllers.replicaset import ReplicaSetController
 from netsim.cluster.controllers.scheduler import Scheduler
 from netsim.cluster.controllers.service_lb import CloudBalancer, ServiceController
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
 _LATE_PROXIES: Final = 100_000
 _LATE_STEP_NS: Final = 200 * MS
 _LATE_LIMIT_NS: Final = 300 * S
+# component-base/config/v1alpha1/defaults.go: --leader-elect-renew-deadline.
+_RENEW_DEADLINE_NS: Final = 10 * S
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,8 @@ class ControlPlane:
         ]
         self.proxies = {name: self._proxy(name, catalogs) for name in self.nodes}
         self._controllers: list[Any] = []
+        self._managers: ControllerContext | None = None
+        self._scheduler: Scheduler | None = None
         self._clouds: list[ServiceController] = []
         self._deployments = settling.Deployments(self.api)
         self._proxies_wait = False
@@ -184,7 +190,8 @@ class ControlPlane:
 
     def _start_controllers(self) -> None:
         informers = Informers(self.api, "kube-controller-manager")
-        context = ControllerContext(self.engine, self.api, self.timing, informers)
+        context = self._managers = ControllerContext(self.engine, self.api, self.timing, informers)
+        self._scheduler = Scheduler(self.engine, self.api, self.timing, self.nodes)
         lifecycle, collector = NodeLifecycleController(context), PodGarbageCollector(context)
         self._controllers = [
             DeploymentController(context),
@@ -194,7 +201,9 @@ class ControlPlane:
             EndpointSliceController(context),
             MirroringController(context),
             GarbageCollector(context),
-            Scheduler(self.engine, self.api, self.timing, self.nodes),
+            self._scheduler,
+            DisruptionController(context),
+            ReadinessGateController(context),
             lifecycle,
             collector,
         ]
@@ -298,6 +307,27 @@ class ControlPlane:
         """It can again: what it missed arrives, and it reports."""
         self.kubelets[node].reconnect()
         self.proxies[node].reconnect()
+
+    def stop_api(self) -> None:
+        """The API server is down: the controllers and the scheduler, which run beside it, see and write nothing. Nodes
+        are for `disconnect_node`."""
+        if self._managers is not None and self._scheduler is not None:
+            self._managers.connection.cut()
+            self._managers.informers.disconnect()
+            self._scheduler.disconnect()
+
+    def start_api(self, down_ns: int) -> None:
+        """It is back after `down_ns`. A controller manager that cannot renew its leader election in time exits, and a
+        new process takes over: it does not remember how long nodes have been silent."""
+        if self._managers is None or self._scheduler is None:
+            return
+        self._managers.connection.restore()
+        self._managers.informers.reconnect(self.engine.now)
+        self._scheduler.reconnect()
+        if down_ns > _RENEW_DEADLINE_NS:
+            for controller in self._controllers:
+                if hasattr(controller, "restarted"):
+                    controller.restarted()
 
 
 def _applied(stored: ApiObject, given: ApiObject) -> ApiObject:

@@ -17,5 +17,9 @@ class ConflictError(ApiError):
     """409: the object has changed since it was read (optimistic concurrency)."""
 
 
+class TooManyRequestsError(ApiError):
+    """429: not now (an eviction that a disruption budget does not allow)."""
+
+
 class InvalidError(ApiError):
     """422: the object cannot be as it is written."""

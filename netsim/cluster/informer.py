@@ -105,3 +105,13 @@ class Informers:
         if found is None:
             found = self._made[kind] = Informer(self._api, kind, f"{self._process}/{kind.__name__}")
         return cast("Informer[T]", found)
+
+    def disconnect(self) -> None:
+        """The process cannot reach the API server: its copies stay as they are."""
+        for informer in self._made.values():
+            informer.watch.disconnect()
+
+    def reconnect(self, now: int) -> None:
+        """It can again; what it missed arrives."""
+        for informer in self._made.values():
+            informer.watch.reconnect(now)

@@ -12,8 +12,9 @@ Sources: pkg/proxy/iptables/proxier.go (`syncProxyRules`), pkg/proxy/config, Kub
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from netsim.cluster import versions
 from netsim.cluster.objects import EndpointSlice, Node, Service
 from netsim.cluster.objects.node import TO_BE_DELETED
 from netsim.cluster.proxy_catalog import Catalog, Name, Position
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     from netsim.dataplane.base import Prepared
     from netsim.engine import Engine
     from netsim.kernel.netns import Namespace
-
-# KEP-3836, gate KubeProxyDrainingTerminatingNodes: on by default since 1.30.
-_DRAINING_NODES: Final = (1, 30)
 
 
 class KubeProxy:
@@ -62,6 +60,8 @@ class KubeProxy:
         self._name = f"{name}/{node}"
         self._random = engine.stream(self._name)
         self._watches: list[Watch] = []
+        self._cut = False
+        self._unlisted: int | None = None  # the run that waits for the API server to list
         self._run = 0  # counts starts: what an earlier process began must not end in a later one
         self.running = False
         self.synced = False
@@ -109,16 +109,24 @@ class KubeProxy:
 
     def disconnect(self) -> None:
         """The node cannot reach the API server: nothing new is seen, the rules stay."""
+        self._cut = True
         for watch in self._watches:
             watch.disconnect()
 
     def reconnect(self) -> None:
         """It can again; what was missed arrives."""
+        self._cut = False
+        if self._unlisted is not None:
+            run, self._unlisted = self._unlisted, None
+            self._listed(run)
         for watch in self._watches:
             watch.reconnect(self._engine.now)
 
     def _listed(self, run: int) -> None:
         if not self.running or run != self._run:
+            return
+        if self._cut:
+            self._unlisted = run
             return
         self._watches = [
             self._api.watch_frames(Service, self._services_changed, f"{self._name}/Service"),
@@ -154,7 +162,7 @@ class KubeProxy:
         """Whether load balancers may send new traffic here: not when the node is about to go. Simplified: this is read
         at once, without the delay of a watch."""
         node = self._api.get(Node, "", self.node)
-        if node is None or self._timing.version < _DRAINING_NODES:
+        if node is None or not versions.value("draining nodes", self._timing.version):
             return True
         leaving = any(taint.key == TO_BE_DELETED for taint in node.spec.taints)
         return node.metadata.deletionTimestamp is None and not leaving

@@ -1,8 +1,8 @@
 """Every time and rate of the control plane, with where it comes from.
 
 Called by: the assembly (`controlplane.py`), which hands one `Timing` to every component. `Timing.for_version("1.34")`
-switches what changed between Kubernetes releases; overrides are written by the names of upstream's flags and
-configuration fields (`node-monitor-grace-period`, `iptables.minSyncPeriod`).
+takes what changed between Kubernetes releases from the table in `versions.py`; overrides are written by the names of
+upstream's flags and configuration fields (`node-monitor-grace-period`, `iptables.minSyncPeriod`).
 
 Sources: "F:id" is a row of the project's collection of timing facts (each read in kubernetes/kubernetes or its
 documentation). Values without a published distribution (API and watch latency, pod start) are models that keep
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final, Literal, Self
 
 from netsim.cluster.delays import Delay, LogNormal, Uniform
+from netsim.cluster.versions import timing_fields
 from netsim.engine import MS, S, parse_duration
 
 DEFAULT_VERSION: Final = "1.34"
@@ -62,6 +63,8 @@ class KubeletTiming:
     container_reap: Delay = Uniform(5 * MS, 40 * MS)
     # F:pod.terminationGracePeriodSeconds: a preStop hook that overran the period gets 2 s for SIGTERM.
     minimum_grace_ns: int = 2 * S
+    # ExecProbeTimeout: before 1.20 nothing ended an exec probe.
+    exec_probe_timeout: bool = True
     # Upstream's KubeletConfiguration default (pkg/kubelet/apis/config/v1beta1/defaults.go).
     max_pods: int = 110
 
@@ -163,11 +166,12 @@ class Timing:
         Raises ValueError for a version that is not one or for an unknown flag, with the nearest known names.
         """
         release = parse_version(version)
+        changed = timing_fields(release)
         timing = cls(
             version=release,
-            kubelet=_kubelet(release),
-            node_failure=_node_failure(release),
-            proxy=_proxy(release),
+            kubelet=KubeletTiming(**changed["kubelet"]),
+            node_failure=NodeFailureTiming(**changed["node_failure"]),
+            proxy=ProxyTiming(**changed["proxy"]),
         )
         return timing.with_flags(overrides or {})
 
@@ -239,31 +243,6 @@ def parse_version(text: str) -> tuple[int, int]:
     if len(parts) not in (2, 3) or not all(part.isdigit() for part in parts):
         raise ValueError(f'"{text}" is not a Kubernetes version (write for example "1.34")')
     return int(parts[0]), int(parts[1])
-
-
-def _node_failure(release: tuple[int, int]) -> NodeFailureTiming:
-    return NodeFailureTiming(
-        grace_period_ns=(50 if release >= (1, 32) else 40) * S,
-        eviction="taint" if release >= (1, 13) else "legacy",
-    )
-
-
-def _kubelet(release: tuple[int, int]) -> KubeletTiming:
-    # F:kubelet.kubeAPIQPS: 50/100 since 1.27, 5/10 before.
-    return KubeletTiming() if release >= (1, 27) else KubeletTiming(api_qps=5.0, api_burst=10)
-
-
-def _proxy(release: tuple[int, int]) -> ProxyTiming:
-    cleanup: ConntrackCleanup = "events"
-    if release >= (1, 32):
-        cleanup = "reconcile-skip-empty" if release < (1, 37) else "reconcile"
-    return ProxyTiming(
-        min_sync_period_ns=1 * S if release >= (1, 20) else 0,
-        full_sync_period_ns=(3600 if release >= (1, 18) else 30) * S,
-        runner="strict" if release >= (1, 34) else "burst",
-        conntrack_cleanup=cleanup,
-        terminating_endpoints=release >= (1, 26),
-    )
 
 
 def describe(timing: Timing) -> list[str]:

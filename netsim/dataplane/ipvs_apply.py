@@ -13,6 +13,7 @@ from netsim.dataplane import ipvs_sets
 from netsim.dataplane.ipvs_config import IpvsConfig
 from netsim.dataplane.ipvs_graceful import GracefulTermination
 from netsim.dataplane.ipvs_plan import Server, SetMember
+from netsim.kernel import releases
 from netsim.kernel.ipvs import Ipvs
 from netsim.kernel.ipvs_hooks import enable_ipvs
 from netsim.kernel.ipvs_service import ServiceKey
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
 
 DEVICE: Final = "kube-ipvs0"
-# pkg/util/kernel/constants.go: before it kube-proxy cannot, from then on it need not change conn_reuse_mode.
-_REUSE_MODE_FROM: Final = (4, 1)
-_REUSE_MODE_FIXED: Final = (5, 9)
 
 
 class Applier:
@@ -47,7 +45,7 @@ class Applier:
         """What NewProxier and the start of each sync see to: kernel settings, the device, the sets."""
         config, ipvs = self.config, self.ipvs
         mode = ipvs.sysctl.conn_reuse_mode
-        if _REUSE_MODE_FROM <= config.kernel < _REUSE_MODE_FIXED:
+        if releases.value("ipvs.conn_reuse_mode", config.kernel):
             mode = 0
         ipvs.sysctl = replace(
             ipvs.sysctl,

@@ -26,6 +26,7 @@ class Analysis:
         self.proxied = requests.iloc[:0] if proxied is None else proxied
         self._splits: dict[str, LoadSplit] = {}
         self._failover: tuple[pd.DataFrame, pd.DataFrame] | None = None
+        self._failed: pd.DataFrame | None = None
 
     @property
     def asked(self) -> tuple[str, ...]:
@@ -83,6 +84,22 @@ class Analysis:
         outages, nodes = self.failover_tables
         mine, by_node = outages[outages["service"] == name], nodes[nodes["service"] == name]
         return Failover(name, mine.reset_index(drop=True), by_node.reset_index(drop=True))
+
+    @property
+    def causes(self) -> "pd.DataFrame":
+        """Why requests failed, counted (see `measure.causes`)."""
+        from netsim.measure.cause_words import causes_frame
+
+        return causes_frame(self.failed_requests)
+
+    @property
+    def failed_requests(self) -> "pd.DataFrame":
+        """One row per failed request with its cause."""
+        from netsim.measure.causes import failed_requests
+
+        if self._failed is None:
+            self._failed = failed_requests(self.requests, self.events)
+        return self._failed
 
     def window(self, start_ns: int, end_ns: int) -> "Analysis":
         """The same of the requests that began, and the faults that happened, in a part of the experiment.

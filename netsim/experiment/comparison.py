@@ -86,6 +86,7 @@ class Comparison:
     # ------------------------------------------------------------------ showing
     def text(self) -> str:
         """The report for a terminal."""
+        from netsim.measure.cause_words import cause_overview
         from netsim.measure.comparison import comparison_lines
         from netsim.measure.text import check_overview, header_lines, wrapped
 
@@ -93,6 +94,7 @@ class Comparison:
         head = header_lines(first.header(self.name, self.fingerprint))[0]
         number = f"{self.name}: {len(self.results)} variants, each"
         sections = [[head.replace(f"{self.name}:", number, 1)], *comparison_lines(self._variants())]
+        sections.append(cause_overview({name: result.causes for name, result in self.results.items()}))
         sections += check_overview({name: result.checks for name, result in self.results.items()})
         notes = dict.fromkeys(note for result in self.results.values() for note in result.info.warnings)
         sections.append(wrapped(list(notes), "note: "))

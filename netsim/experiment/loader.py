@@ -32,6 +32,7 @@ from netsim.experiment.loader_variants import (
     without_variants,
 )
 from netsim.experiment.rules_cluster import check_cluster
+from netsim.experiment.rules_disruption import note_blocking_budgets
 from netsim.experiment.rules_dns import check_dns_config
 from netsim.experiment.rules_environment import missing_sources, told
 from netsim.experiment.rules_experiment import check_experiment
@@ -180,6 +181,7 @@ def _cross_checks(
         claims = check_services(draft.loaded, templates, spec)
         check_addons(draft.addons, claims, cluster)
     check_objects(draft.loaded, services)
+    note_blocking_budgets(draft.loaded, templates)
     check_ingresses(draft.loaded, services, draft.addons)
     check_dns_config(draft.loaded, spec)
     if not unsure & {"nodes", "networking"}:

@@ -22,7 +22,8 @@ from netsim.experiment.loader_files import (
 )
 from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Place
-from netsim.experiment.spec_experiment import Check, ExperimentDocument, ExperimentSpec, Fault, Load, Server
+from netsim.experiment.spec_experiment import Check, ExperimentDocument, ExperimentSpec, Load, Server
+from netsim.experiment.spec_fault import Fault
 from netsim.experiment.spec_fields import read_duration
 from netsim.experiment.spec_messages import Source
 from netsim.experiment.spec_salvage import salvage

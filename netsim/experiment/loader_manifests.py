@@ -45,6 +45,10 @@ class ManifestReader:
             for data, node in _items(document.data, document.node):
                 self._object(data, Source(file, node, _prefix(data)))
 
+    def read_one(self, data: Any, node: Node, file: str) -> None:
+        """Take in one manifest that stands inside another document."""
+        self._object(data, Source(file, node, _prefix(data)))
+
     def _object(self, data: Any, source: Source) -> None:
         place = Place(source, self.problems)
         if not isinstance(data, dict):
@@ -99,6 +103,12 @@ class ManifestReader:
             pairs = {key: str(value) for key, value in labels.items()} if isinstance(labels, dict) else {}
             names = (name,) if kind == "Pod" else ()
             self.broken_templates.append(Template(namespace, f"{kind}/{name}", pairs, None, 1, names))
+
+
+def manifest_object(data: Mapping[str, Any]) -> ApiObject:
+    """The object of a manifest that has been checked."""
+    raw = _with_namespace(canonical(data))
+    return KINDS.get(raw["kind"], OtherObject).model_validate(raw)
 
 
 def _prefix(data: Any) -> str:

@@ -17,13 +17,15 @@ from netsim.measure.pcap import pcapng_bytes
 from netsim.workload.containers import ServerRule
 from netsim.workload.faults import FaultInjector, FaultPlan
 from netsim.workload.http_server import ServerSpec
+from netsim.workload.kubectl import parse_name
 from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
 from netsim.workload.load_lookups import LookupGenerator
 
 if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.experiment.spec_cluster import ClusterSpec
-    from netsim.experiment.spec_experiment import ExperimentSpec, Fault, Load, Server
+    from netsim.experiment.spec_experiment import ExperimentSpec, Load, Server
+    from netsim.experiment.spec_fault import Fault
     from netsim.experiment.spec_select import Url
     from netsim.fabric.host import Host
     from netsim.wire.addr import Address
@@ -167,6 +169,8 @@ def server_rule(server: "Server") -> ServerRule:
         if server.serviceTime is not None:
             time = server.serviceTime
             spec = replace(spec, service_ns=time.mean_ns, distribution=time.distribution)
+        if server.shutdown is not None:
+            spec = replace(spec, shutdown=server.shutdown)
         return replace(spec, concurrency=server.concurrency, body_bytes=server.response.bytes)
 
     return ServerRule(
@@ -177,6 +181,7 @@ def server_rule(server: "Server") -> ServerRule:
 
 def fault_plan(fault: "Fault") -> FaultPlan:
     """An entry of `faults:`."""
+    from netsim.experiment.loader_manifests import manifest_object
     from netsim.experiment.rules_faults import percentage
 
     value: float = 1
@@ -203,4 +208,10 @@ def fault_plan(fault: "Fault") -> FaultPlan:
         netem,
         fault.direction,
         fault.grace_period_ns,
+        target=fault.target,
+        object=parse_name(fault.object, fault.namespace or "default") if fault.object else None,
+        replicas=fault.replicas or 0,
+        image=fault.image or "",
+        manifest=manifest_object(fault.manifest) if fault.manifest else None,
+        timeout_ns=fault.timeout_ns or 0,
     )

@@ -7,6 +7,7 @@ folder holds
     requests.parquet    one row per request        failover.parquet         one row per outage
     events.parquet      one row per event          failover_nodes.parquet   one row per outage and client node
     proxied.parquet     one row per endpoint that an ingress controller asked, if there was one
+    causes.parquet      why requests failed, one row per cause, if any did
     figures/            the figures, as PNG
     packets/            pcapng files of the first replication, where the experiment says `capture:`
 """
@@ -151,10 +152,20 @@ class Results:
         """What the faults did to a Service. KeyError for a Service that got no request."""
         return self.analysis.failover(service)
 
+    @property
+    def causes(self) -> pd.DataFrame:
+        """Why requests failed: error, what the endpoint was doing, what the rules had to do with it, how many."""
+        return self.analysis.causes
+
+    @property
+    def failed_requests(self) -> pd.DataFrame:
+        """One row per failed request with its cause."""
+        return self.analysis.failed_requests
+
     # ------------------------------------------------------------------ showing
     def text(self) -> str:
         """The report for a terminal: at most 100 columns, ending with a newline."""
-        from netsim.measure.text import report
+        from netsim.measure.text import harm_sections, report
 
         splits = [self.load_split(service) for service in self.services]
         failovers = [self.failover(service) for service in self.analysis.asked]
@@ -167,7 +178,7 @@ class Results:
             self.packets,
             self.checks,
             self.info.warnings,
-            self.events,
+            harm_sections(requests, self.events, self.causes),
         )
 
     def __repr__(self) -> str:
@@ -206,6 +217,8 @@ class Results:
             "failover": outages,
             "failover_nodes": nodes,
         }
+        if not self.causes.empty:
+            tables["causes"] = self.causes
         if not self.proxied.empty:
             tables["proxied"] = self.proxied
         for name, table in tables.items():

@@ -1,34 +1,55 @@
 """Faults: when, whom, and which fields go with which action.
 
-Called by: `rules_experiment`, and `play` for `percentage`.
+Called by: `rules_experiment`, and `play` for `percentage`. What kubectl's actions name is `rules_kubectl`'s.
 """
 
+from typing import Final
+
+from netsim.experiment.rules_kubectl import check_manifest, check_named
 from netsim.experiment.rules_names import Directory
 from netsim.experiment.rules_parts import Item, Parts
 from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.rules_select import check_selected, check_words
-from netsim.experiment.spec_experiment import Fault
+from netsim.experiment.spec_fault import REQUIRED, Fault
+from netsim.experiment.spec_select import Selector
 
 _PODS = ("labels", "pod")
-_WHO: dict[str, tuple[str, ...]] = {
-    "pod-kill": _PODS,
-    "pod-delete": _PODS,
-    "pod-hang": _PODS,
-    "node-crash": ("node", *_PODS),
-    "kube-proxy-stop": ("node", *_PODS),
-    "link-down": ("link", "node", "external", *_PODS),
-    "link-netem": ("link", "node", "external", *_PODS),
+_NODES = ("node", *_PODS)
+_MACHINES = ("node", "external", *_PODS)
+_WHO: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("pod-kill", "pod-delete", "pod-hang"), _PODS),
+    **dict.fromkeys(("node-crash", "kube-proxy-stop", "api-cut", "cordon", "uncordon", "drain"), _NODES),
+    **dict.fromkeys(("link-down", "link-netem"), ("link", *_MACHINES)),
+    "partition": _MACHINES,
 }
 # Actions that nothing undoes after a while.
-_FOR_GOOD = {
+_FOR_GOOD: Final = {
     "pod-kill": "happens at one moment",
     "pod-delete": "happens at one moment",
     "node-crash": "is for good (a crashed node does not boot again here)",
+    "rollout": "happens at one moment",
+    "uncordon": "happens at one moment",
+    "drain": "is over when the pods are gone (timeout ends it before); uncordon takes it back",
+    "apply": "happens at one moment",
+    "delete": "happens at one moment",
 }
-_NETEM = {
+_NETEM: Final = {
     "delay": "delay_ns", "jitter": "jitter_ns", "rate": "rate_bps", "loss": "loss",
     "duplicate": "duplicate", "reorder": "reorder", "corrupt": "corrupt",
 }  # fmt: skip
+# Field in the file -> (field of the model, the actions that it is for).
+_OF_ACTIONS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    **{name: (field, ("link-netem",)) for name, field in _NETEM.items()},
+    "direction": ("direction", ("link-netem", "partition")),
+    "gracePeriod": ("grace_period_ns", ("pod-delete", "drain", "delete")),
+    "target": ("target", ("partition",)),
+    "object": ("object", ("scale", "rollout", "delete")),
+    "namespace": ("namespace", ("scale", "rollout", "delete")),
+    "replicas": ("replicas", ("scale",)),
+    "image": ("image", ("rollout",)),
+    "manifest": ("manifest", ("apply",)),
+    "timeout": ("timeout_ns", ("drain",)),
+}
 
 
 def check_fault(
@@ -40,22 +61,51 @@ def check_fault(
         place.error((*path, "at"), f"the fault comes after the end: the experiment takes {parts.length()}")
     if fault.for_ns is not None and fault.action in _FOR_GOOD:
         place.error((*path, "for"), f"{fault.action} {_FOR_GOOD[fault.action]}: remove for", key=True)
-    if fault.grace_period_ns is not None and fault.action != "pod-delete":
-        place.error((*path, "gracePeriod"), "gracePeriod is for action: pod-delete", key=True)
+    _check_fields(item, place, path)
     if item.whole:
         _check_netem(fault, place, path)
         _check_value(fault, place, path)
-    who: Path = (*path, "selector")
-    if check_words(fault.selector, _WHO[fault.action], f"what {fault.action} hits", place, who) and directory:
-        check_selected(fault.selector, directory, place, who)
+    _check_who(item, directory, place, path)
+    check_named(fault, directory, place, path)
+    check_manifest(fault, directory, place, path)
+
+
+def _check_fields(item: Item[Fault], place: Place, path: Path) -> None:
+    """Fields of other actions, and those that are missing."""
+    fault = item.value
+    for name, (field, actions) in _OF_ACTIONS.items():
+        if field in fault.model_fields_set and fault.action not in actions:
+            place.error((*path, name), f"{name} is for action: {_either(actions)}", key=True)
+    if "selector" in fault.model_fields_set and fault.action not in _WHO:
+        needed = REQUIRED[fault.action]
+        hint = f"write {needed[0]}" if needed else "it concerns everybody: remove it"
+        place.error((*path, "selector"), f"{fault.action} takes no selector: {hint}", key=True)
+    for name in REQUIRED[fault.action] if item.whole else ():
+        if name != "selector" and name not in fault.model_fields_set:
+            place.error(path, f'{fault.action} needs the field "{name}"')
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return " or ".join(word for word in (", ".join(words[:-1]), words[-1]) if word)
+
+
+def _check_who(item: Item[Fault], directory: Directory | None, place: Place, path: Path) -> None:
+    fault = item.value
+    if fault.action not in _WHO:
+        return
+    sides: list[tuple[str, Selector]] = [("selector", fault.selector)]
+    if fault.action == "partition" and fault.target is not None:
+        sides.append(("target", fault.target))
+    for name, selector in sides:
+        who: Path = (*path, name)
+        what = f"what {fault.action} hits"
+        if check_words(selector, _WHO[fault.action], what, place, who) and directory:
+            check_selected(selector, directory, place, who)
 
 
 def _check_netem(fault: Fault, place: Place, path: Path) -> None:
-    given = [name for name, field in _NETEM.items() if getattr(fault, field) is not None]
-    if fault.action != "link-netem":
-        for name in [*given, *(["direction"] if "direction" in fault.model_fields_set else [])]:
-            place.error((*path, name), f"{name} is for action: link-netem", key=True)
-    elif not given:
+    given = any(getattr(fault, field) is not None for field in _NETEM.values())
+    if fault.action == "link-netem" and not given:
         place.error(path, f"link-netem needs at least one of {', '.join(_NETEM)}")
     if fault.jitter_ns and not fault.delay_ns:
         place.error((*path, "jitter"), "jitter varies a delay: write a delay too")

@@ -13,8 +13,8 @@ from netsim.cluster.objects import ApiObject, Deployment, Ingress, IngressClass,
 from netsim.cluster.objects.ingress import IngressBackend
 from netsim.cluster.validation.ingress import validate_class, validate_ingress
 from netsim.experiment.addon_ingress import has_controller
+from netsim.experiment.rules_annotations import ALLOW_EMPTY
 from netsim.experiment.rules_api import tell
-from netsim.experiment.rules_objects import ALLOW_EMPTY
 from netsim.experiment.rules_place import Loaded, Path, Place
 from netsim.experiment.spec_names import did_you_mean
 

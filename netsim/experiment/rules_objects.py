@@ -8,6 +8,7 @@ Simplified: only what matters to packets; volumes, security and the like are not
 import re
 from collections.abc import Iterator, Mapping
 
+from netsim.cluster.controllers.readiness_gates import READINESS_GATES
 from netsim.cluster.objects import (
     Container,
     DaemonSet,
@@ -15,24 +16,19 @@ from netsim.cluster.objects import (
     Lifecycle,
     ObjectMeta,
     Pod,
+    PodDisruptionBudget,
     PodSpec,
     Probe,
     ReplicaSet,
     StatefulSet,
 )
-from netsim.engine import parse_duration
+from netsim.experiment.rules_annotations import check_annotation
+from netsim.experiment.rules_disruption import check_budget
 from netsim.experiment.rules_environment import check_environment
 from netsim.experiment.rules_hostports import check_host_ports
 from netsim.experiment.rules_place import TEMPLATE, Loaded, Path, Place
+from netsim.experiment.rules_timers import check_probe_timers, check_stop_timers, check_workload_timers
 from netsim.experiment.spec_names import did_you_mean
-from netsim.workload.resolver import DNS_CACHE, RESOLVER
-from netsim.workload.resolver_cache import cache_policy
-from netsim.workload.resolver_lookup import STYLES
-
-ALLOW_EMPTY = "netsim/allow-empty"
-SERVICE_TIME = "netsim/service-time"
-APP = "netsim/app"
-START_UP_DELAY = "netsim/start-up-delay"
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -49,8 +45,11 @@ def check_object(loaded: Loaded) -> None:
     _check_metadata(thing.metadata, place, ("metadata",))
     if isinstance(thing, Pod):
         _check_pod(thing.spec, place, ("spec",))
+        _note_gates(thing.metadata, thing.spec, place, ("spec",))
     elif isinstance(thing, Deployment | ReplicaSet | StatefulSet | DaemonSet):
         _check_workload(thing, place)
+    elif isinstance(thing, PodDisruptionBudget):
+        check_budget(thing, place)
 
 
 def _check_name(loaded: Loaded) -> None:
@@ -79,7 +78,7 @@ def _check_metadata(meta: ObjectMeta, place: Place, path: Path) -> None:
     check_labels(meta.labels, place, (*path, "labels"))
     for key, value in meta.annotations.items():
         if key.startswith("netsim/"):
-            _check_annotation(key, value, place, (*path, "annotations", key))
+            check_annotation(key, value, place, (*path, "annotations", key))
 
 
 def check_labels(labels: Mapping[str, str], place: Place, path: Path) -> None:
@@ -90,37 +89,6 @@ def check_labels(labels: Mapping[str, str], place: Place, path: Path) -> None:
         if len(value) > 63 or not _LABEL_VALUE.fullmatch(value):
             words = "at most 63 letters, digits, hyphens, underscores and dots"
             place.error((*path, key), f'"{value}" is no label value: {words}')
-
-
-def _check_annotation(key: str, value: str, place: Place, path: Path) -> None:
-    if key in (SERVICE_TIME, START_UP_DELAY):
-        try:
-            parse_duration(value)
-        except ValueError as error:
-            place.error(path, str(error))
-    elif key in (RESOLVER, DNS_CACHE):
-        _check_resolver(key, value, place, path)
-    elif key == APP:
-        if value != "echo":
-            place.error(
-                path, f'must be "echo", not "{value}" (without it, containers with TCP ports serve HTTP)'
-            )
-    elif key == ALLOW_EMPTY:
-        if value not in ("true", "false"):
-            place.error(path, f'must be "true" or "false", not "{value}"')
-    else:
-        known = (SERVICE_TIME, START_UP_DELAY, APP, ALLOW_EMPTY, RESOLVER, DNS_CACHE)
-        place.error(path, f'unknown annotation "{key}"{did_you_mean(key, known)}', key=True)
-
-
-def _check_resolver(key: str, value: str, place: Place, path: Path) -> None:
-    if key == RESOLVER and value not in STYLES:
-        place.error(path, f'"{value}" is no resolver: write one of {", ".join(STYLES)}')
-    if key == DNS_CACHE:
-        try:
-            cache_policy(value)
-        except ValueError as error:
-            place.error(path, str(error))
 
 
 def _check_workload(thing: Deployment | ReplicaSet | StatefulSet | DaemonSet, place: Place) -> None:
@@ -138,7 +106,17 @@ def _check_workload(thing: Deployment | ReplicaSet | StatefulSet | DaemonSet, pl
     if template.spec.restartPolicy != "Always":
         message = f"a {thing.kind} needs Always, not {template.spec.restartPolicy}"
         place.error((*TEMPLATE, "spec", "restartPolicy"), message)
+    check_workload_timers(thing, place)
     _check_pod(template.spec, place, (*TEMPLATE, "spec"))
+    _note_gates(template.metadata, template.spec, place, (*TEMPLATE, "spec"))
+
+
+def _note_gates(meta: ObjectMeta, spec: PodSpec, place: Place, path: Path) -> None:
+    if spec.readinessGates and READINESS_GATES not in meta.annotations:
+        place.note(
+            (*path, "readinessGates"),
+            f"nobody opens these gates, so the pods never become ready: annotate {READINESS_GATES}: 5s",
+        )
 
 
 def _check_pod(spec: PodSpec, place: Place, path: Path) -> None:
@@ -154,6 +132,7 @@ def _check_pod(spec: PodSpec, place: Place, path: Path) -> None:
             place.error((*where, "name"), f'two containers are called "{container.name}"')
         seen[container.name] = None
         _check_container(container, place, where)
+        check_stop_timers(container, spec.terminationGracePeriodSeconds, place, where)
     check_host_ports(spec, _containers(spec, path), place)
 
 
@@ -196,6 +175,7 @@ def _check_probe(probe: Probe, name: str, ports: list[str], place: Place, path: 
         place.error(
             path, f"a probe needs exactly one of httpGet, tcpSocket, grpc, exec; found {found}", key=True
         )
+    check_probe_timers(probe, name, place, path)
     if name != "readinessProbe" and probe.successThreshold != 1:
         place.error((*path, "successThreshold"), f"must be 1 for a {name}")
     for kind in ("httpGet", "tcpSocket"):

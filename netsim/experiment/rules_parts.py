@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from netsim.engine import format_duration
-from netsim.experiment.spec_experiment import Check, Fault, Load, Server
+from netsim.experiment.spec_experiment import Check, Load, Server
+from netsim.experiment.spec_fault import Fault
 
 T = TypeVar("T")
 

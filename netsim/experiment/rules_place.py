@@ -39,6 +39,11 @@ class Place:
         if self.muted is None or not self.muted(path):
             self.source.add(self.problems, path, message, key=key)
 
+    def note(self, path: Path, message: str) -> None:
+        """Record something that stops nothing, with the place where it stands."""
+        line, column = self.source.node.find(path)
+        self.problems.note(f"{self.source.file}:{line}:{column}: {self.source.path(path)}: {message}")
+
     def line(self) -> str:
         """`file:line` of the whole thing, to refer to it from elsewhere."""
         return f"{self.source.file}:{self.source.node.line}"

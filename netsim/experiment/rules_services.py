@@ -14,9 +14,9 @@ from typing import Final
 from netsim.cluster.objects import ApiObject, Service, ServicePort
 from netsim.cluster.validation.names import port_name
 from netsim.cluster.validation.service import check_cluster_families, validate_service
+from netsim.experiment.rules_annotations import ALLOW_EMPTY
 from netsim.experiment.rules_api import tell
 from netsim.experiment.rules_families import check_service_families, cluster_families
-from netsim.experiment.rules_objects import ALLOW_EMPTY
 from netsim.experiment.rules_place import Loaded, Place, Template, Templates
 from netsim.experiment.rules_service_claims import Claims, owner_of
 from netsim.experiment.spec_cluster import ClusterSpec

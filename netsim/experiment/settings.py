@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from netsim.engine import S
 from netsim.fabric.fabric import FabricConfig
 from netsim.fabric.link import LinkSpec, Netem
+from netsim.kernel import releases
 from netsim.kernel.clash import resolution_of
 from netsim.kernel.sysctl import Sysctl
 from netsim.wire.addr import Prefix
@@ -18,12 +19,11 @@ if TYPE_CHECKING:
 
 # kube-proxy: conntrack.maxPerCore 32768, min 131072; our nodes have four cores.
 CORES: Final = 4
-LINEAR_SYN_TIMEOUTS_SINCE: Final = (6, 5)
 
 
 def fabric_config(spec: "ClusterSpec") -> FabricConfig:
     """Subnets, kernel settings and the default cable."""
-    linear = 4 if spec.kernel_release >= LINEAR_SYN_TIMEOUTS_SINCE else 0
+    linear = releases.value("tcp_syn_linear_timeouts", spec.kernel_release)
     node = Sysctl(
         ip_forward=True,
         bridge_nf_call_iptables=spec.networking.bridgeNfCallIptables,

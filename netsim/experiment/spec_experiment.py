@@ -15,21 +15,17 @@ from netsim.experiment.client_presets import ClientName, with_preset
 from netsim.experiment.spec_client import ClientFields
 from netsim.experiment.spec_cluster import Metadata
 from netsim.experiment.spec_dns import DnsCache
+from netsim.experiment.spec_fault import Fault
 from netsim.experiment.spec_fields import (
     Duration,
     Frequency,
-    LinkRate,
     Name,
-    Percent,
     PositiveDuration,
     SpecModel,
 )
 from netsim.experiment.spec_select import Selector, TargetUrl
 
 SECOND = 1_000_000_000
-Action = Literal[
-    "pod-kill", "pod-delete", "pod-hang", "node-crash", "link-down", "link-netem", "kube-proxy-stop"
-]
 AtLeastOne = Annotated[int, Field(strict=True, ge=1)]
 
 
@@ -114,38 +110,18 @@ class ServerResponse(SpecModel):
 
 
 class Server(SpecModel):
-    """How the containers of the selected pods answer. `concurrency` 0: no limit; otherwise requests queue."""
+    """How the containers of the selected pods answer. `concurrency` 0: no limit; otherwise requests queue.
+
+    `shutdown` is what SIGTERM does (the pod's annotation `netsim/shutdown`, else graceful): graceful stops to listen
+    and finishes what has been asked, as nginx does at SIGQUIT, which its image uses; fast ends at once and cuts
+    requests off (nginx at SIGTERM); ignore goes on until SIGKILL, as a shell that is process 1.
+    """
 
     selector: Selector
     serviceTime: Annotated[ServiceTime, BeforeValidator(_service_time), _SERVICE_TIME_SCHEMA] | None = None
     concurrency: Annotated[int, Field(strict=True, ge=0)] = 0
     response: ServerResponse = ServerResponse()
-
-
-class Fault(SpecModel):
-    """Something that goes wrong at a time, to some of the selected things, for a while or for good.
-
-    pod-kill: the processes die (SIGKILL). pod-delete: `kubectl delete pod`. pod-hang: processes stop answering, sockets
-    stay. node-crash: power loss of the selected node, or of the node of a selected pod. link-down, link-netem: the
-    cable of a node, a pod or an outside host. kube-proxy-stop: rules stay as they are. `value` goes with the modes
-    fixed (a number) and fixed-percent (a percentage).
-    """
-
-    at_ns: Duration = Field(alias="at")
-    for_ns: PositiveDuration | None = Field(None, alias="for")
-    action: Action
-    selector: Selector
-    mode: Literal["one", "all", "fixed", "fixed-percent"] = "one"
-    value: int | str | None = None
-    delay_ns: Duration | None = Field(None, alias="delay")
-    jitter_ns: Duration | None = Field(None, alias="jitter")
-    rate_bps: LinkRate | None = Field(None, alias="rate")
-    loss: Percent | None = None
-    duplicate: Percent | None = None
-    reorder: Percent | None = None
-    corrupt: Percent | None = None
-    direction: Literal["both", "to", "from"] = "both"
-    grace_period_ns: Duration | None = Field(None, alias="gracePeriod")
+    shutdown: Literal["graceful", "fast", "ignore"] | None = None
 
 
 def _expression(value: str) -> str:

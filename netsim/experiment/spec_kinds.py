@@ -20,7 +20,6 @@ apps/v1: ControllerRevision
 batch/v1: CronJob Job
 autoscaling/v1: HorizontalPodAutoscaler
 autoscaling/v2: HorizontalPodAutoscaler
-policy/v1: PodDisruptionBudget
 rbac.authorization.k8s.io/v1: ClusterRole ClusterRoleBinding Role RoleBinding
 networking.k8s.io/v1: NetworkPolicy IPAddress ServiceCIDR
 storage.k8s.io/v1: CSIDriver CSINode CSIStorageCapacity StorageClass VolumeAttachment VolumeAttributesClass

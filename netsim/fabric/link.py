@@ -63,6 +63,7 @@ class Link:
 
     __slots__ = (
         "_arrived",
+        "_blocked",
         "_eid",
         "_env",
         "_ps_per_byte",
@@ -103,6 +104,7 @@ class Link:
         self.drops: Counter[DropReason] = Counter()
         self.up = True
         self.netem: Netem | None = None
+        self._blocked: list[Callable[[Packet], bool]] = []
         self.taps: list[Tap] = []
         self.forward: Callable[[Packet, int], None] = self.send
 
@@ -118,10 +120,24 @@ class Link:
             self.device.transmit = self.forward
             self.device.ns.changed()
 
+    def block(self, lost: Callable[["Packet"], bool]) -> None:
+        """Lose the packets that a partition separates from their destination."""
+        self._blocked.append(lost)
+        self.rewire()
+
+    def unblock(self, lost: Callable[["Packet"], bool]) -> None:
+        """Lose them no longer."""
+        self._blocked.remove(lost)
+        self.rewire()
+
+    @property
+    def _plain(self) -> bool:
+        return self.up and self.netem is None and not self._blocked
+
     def _sender(self) -> Callable[["Packet", int], None]:
         if self.taps:
             return self._send_tapped
-        return self.send if self.up and self.netem is None else self._send_impaired
+        return self.send if self._plain else self._send_impaired
 
     def send(self, packet: "Packet", at_ns: int) -> None:
         """Transmit from `at_ns` (now or a little later) on: the plain case."""
@@ -141,7 +157,7 @@ class Link:
     def _send_tapped(self, packet: "Packet", at_ns: int) -> None:
         for tap in self.taps:
             tap(self, packet, at_ns)
-        if self.up and self.netem is None:
+        if self._plain:
             self.send(packet, at_ns)
         else:
             self._send_impaired(packet, at_ns)
@@ -150,6 +166,8 @@ class Link:
         netem = self.netem
         if not self.up:
             self._lose(packet, DropReason.LINK_DOWN, at_ns)
+        elif self._blocked and any(lost(packet) for lost in self._blocked):
+            self._lose(packet, DropReason.LINK_PARTITION, at_ns)
         elif netem is None:
             self.send(packet, at_ns)
         elif netem.loss and self._rng.random() < netem.loss:

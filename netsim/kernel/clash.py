@@ -23,6 +23,7 @@ What becomes of the loser (net/netfilter/nf_conntrack_core.c, nf_ct_resolve_clas
 
 from typing import TYPE_CHECKING, Final
 
+from netsim.kernel import releases
 from netsim.kernel.sysctl import S
 from netsim.wire.packet import UDP
 
@@ -35,7 +36,7 @@ _CLASH_TIMEOUT_NS: Final = 1 * S  # __nf_ct_resolve_clash: nfct_time_stamp + HZ,
 
 def resolution_of(kernel: tuple[int, int]) -> str:
     """How a kernel release resolves clashes."""
-    return "none" if kernel < (5, 0) else "equal" if kernel < (5, 7) else "harder"
+    return str(releases.value("nf_conntrack.clash", kernel))
 
 
 def is_race(conntrack: "Conntrack", first: "Entry", now: int) -> bool:

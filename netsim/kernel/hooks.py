@@ -76,6 +76,7 @@ class DropReason(Enum):
     LINK_DOWN = "link is down"
     LINK_LOSS = "lost on the link"
     LINK_QUEUE_FULL = "link queue full"
+    LINK_PARTITION = "network partition"
     LINK_UNKNOWN_MAC = "no port has this MAC address"
     DEVICE_DOWN = "device is down"
     OTHERHOST = "the frame is for another MAC address"

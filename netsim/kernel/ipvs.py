@@ -22,13 +22,14 @@ from netsim.kernel.ipvs_conn import Connection
 from netsim.kernel.ipvs_schedulers import SCHEDULERS, Scheduler
 from netsim.kernel.ipvs_service import HASH_PORT, Dest, DestKey, Service, ServiceKey, VirtualServer
 from netsim.kernel.ipvs_states import SCTP_TIMEOUT_NS, TCP_TIMEOUTS_NS, UDP_TIMEOUT_NS, TcpState
+from netsim.kernel.releases import since
 from netsim.wire.packet import TCP, UDP, Flow
 
 if TYPE_CHECKING:
     from netsim.kernel.netns import Namespace
 
-# Connections of a deleted real server are flushed at once since this kernel (expire_nodest_conn_work).
-_FLUSHES_SINCE: Final = (5, 9)
+# Connections of a deleted real server are flushed at once since this kernel.
+_FLUSHES_SINCE: Final = since("ipvs.expire_nodest_conn")
 
 
 class IpvsError(ValueError):

@@ -25,6 +25,7 @@ from netsim.kernel.hooks import ACCEPT, STOLEN, UNTRACKED, DropReason, Hook, Tra
 from netsim.kernel.ipvs import Ipvs
 from netsim.kernel.ipvs_states import INPUT, OUTPUT, TcpState
 from netsim.kernel.netfilter import nat_destination, nat_source
+from netsim.kernel.releases import since
 from netsim.wire.packet import RST, SCTP, SYN, TCP, UDP, Flow
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ _PROTOCOLS: Final = (TCP, UDP, SCTP)
 _LOOPBACK_FIRST_BYTE: Final = 127
 _FRAME_HEADER: Final = 14
 # What happens to a SYN on a port that is known already.
-_SPARES_NEW_CONNTRACK_SINCE: Final = (5, 9)
-_QUIESCED_WHATEVER_MODE_SINCE: Final = (5, 16)
+_SPARES_NEW_CONNTRACK_SINCE: Final = since("ipvs.reused_port")
+_QUIESCED_WHATEVER_MODE_SINCE: Final = since("ipvs.quiesced_reuse")
 _OVER: Final = (int(TcpState.TIME_WAIT), int(TcpState.CLOSE))
 
 

@@ -64,6 +64,15 @@ class EndpointHistory:
             self._cache[node] = self._periods(node)
         return self._cache[node]
 
+    def removed(self, address: str, t_ns: int) -> int | None:
+        """Since when the EndpointSlices have not had this address, which they had; None while they have it."""
+        index = bisect_right(self._committed, t_ns, key=lambda p: p.start_ns)
+        if not index or address in self._committed[index - 1].addresses:
+            return None
+        while index > 1 and address not in self._committed[index - 2].addresses:
+            index -= 1
+        return self._committed[index - 1].start_ns
+
     def _periods(self, node: str) -> list[Period]:
         if node in self._backends:
             told = self._backends[node]

@@ -139,6 +139,7 @@ def _fault_event(fault: FaultInjected) -> ClusterEvent:
         "addresses": ",".join(fault.addresses),
         "services": ",".join(fault.services),
         "for_ns": str(fault.until_ns - fault.at_ns) if fault.until_ns else "",
+        **({"objects": ",".join(fault.objects)} if fault.objects else {}),
     }
     node = fault.nodes[0] if len(fault.nodes) == 1 else ""
     return ClusterEvent(fault.at_ns, "fault", "FaultInjected", "Fault", "", fault.fault, node, detail)

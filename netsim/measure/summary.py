@@ -30,6 +30,9 @@ SUMMARY_TYPES: Final[Mapping[str, str]] = {
     "max_ns": "float64",
 }
 
+# Somebody's orders, which take their time; nobody has to notice anything.
+_ORDERED: Final = frozenset({"rollout", "scale", "drain", "apply", "delete"})
+
 # The marks as durations since the fault, unclipped: what the control plane took, whether anybody noticed or not.
 MARKS: Final[Mapping[str, str]] = {
     "detected": "detected_ns",
@@ -136,7 +139,9 @@ def _blame(part: pd.DataFrame) -> str:
     worst = max(STAGES, key=lambda stage: shares[stage])
     if worst == "detect" and bool(part["detected_ns"].isna().all()):
         return "; the control plane never noticed"
-    return f"; {shares[worst]:.0%} of it was {STAGE_WORDS[worst]}"
+    ordered = worst == "detect" and set(part["action"]) <= _ORDERED
+    words = "the time until the last pod was told to end" if ordered else STAGE_WORDS[worst]
+    return f"; {shares[worst]:.0%} of it was {words}"
 
 
 def _unfinished(part: pd.DataFrame) -> str:

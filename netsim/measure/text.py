@@ -13,6 +13,7 @@ import pandas as pd
 from netsim.engine import format_duration
 from netsim.measure.books import PacketBooks
 from netsim.measure.budget import STAGES
+from netsim.measure.cause_words import cause_lines
 from netsim.measure.client_errors import client_error_lines
 from netsim.measure.confidence import Interval, quantile
 from netsim.measure.hurt import hurt_lines
@@ -67,23 +68,21 @@ def report(
     books: PacketBooks | None,
     checks: Sequence[CheckLine] = (),
     warnings: Sequence[str] = (),
-    events: pd.DataFrame | None = None,
+    harm: Iterable[Sequence[str]] = (),
 ) -> str:
-    """The whole report, ending with a newline; with `events` also what faults did to each client."""
+    """The whole report, ending with a newline; `harm`: further sections on what faults did (`harm_sections`)."""
     sections = [header_lines(header), request_lines(requests), lookup_lines(requests)]
     sections += [split_lines(split) for split in splits]
     sections += [failover_lines(failover, fault) for failover in failovers for fault in failover.faults]
-    if events is not None:
-        sections.append(hurt_lines(requests, events))
-    sections += [
-        client_error_lines(requests),
-        drop_lines(books),
-        check_lines(checks),
-        wrapped(warnings, "note: "),
-    ]
+    sections += [*harm, drop_lines(books), check_lines(checks), wrapped(warnings, "note: ")]
     if books is not None:
         sections.append([books.line()] if len(books.line()) <= WIDTH else wrapped([books.line()], ""))
     return "\n\n".join("\n".join(lines) for lines in sections if lines) + "\n"
+
+
+def harm_sections(requests: pd.DataFrame, events: pd.DataFrame, causes: pd.DataFrame) -> list[list[str]]:
+    """What faults did to each client, what clients were told, and why."""
+    return [hurt_lines(requests, events), client_error_lines(requests), cause_lines(causes)]
 
 
 def header_lines(h: Header) -> list[str]:

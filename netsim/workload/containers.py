@@ -12,13 +12,13 @@ annotated netsim/app: echo            a server that sends back what it gets, on 
 anything else (busybox, curl...)      a process that waits, so that commands and clients can run in the pod
 ====================================  ========================================================================
 
-Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim/start-up-delay: 5s`) or by
-the experiment's `servers:`.
+Servers can be tuned per pod by annotations (`netsim/service-time: 2ms`, `netsim/start-up-delay: 5s`,
+`netsim/shutdown: fast`) or by the experiment's `servers:`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from netsim.cluster.hostports import HostPort, host_ports
 from netsim.cluster.objects import Container, Pod
@@ -29,7 +29,7 @@ from netsim.fabric.host import Host, HostNetworkPod, PodHost
 from netsim.wire.addr import Prefix, ip
 from netsim.workload.dns_app import DnsApps
 from netsim.workload.echo import EchoServer, EchoSpec
-from netsim.workload.http_server import HttpServer, ServerSpec
+from netsim.workload.http_server import HttpServer, ServerSpec, Shutdown
 from netsim.workload.ingress.controllers import IngressControllers, is_controller
 from netsim.workload.sctp import SctpEcho
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 SERVICE_TIME = "netsim/service-time"
 APP = "netsim/app"
 START_UP_DELAY = "netsim/start-up-delay"
+SHUTDOWN = "netsim/shutdown"
 # A static page from nginx takes well under a millisecond; a small web application about one. Ours to choose, and to
 # override.
 DEFAULT_SERVICE_NS = 1 * MS
@@ -241,6 +242,9 @@ class Containers:
         annotated = pod.metadata.annotations.get(SERVICE_TIME)
         if annotated:
             spec = replace(spec, service_ns=parse_duration(annotated))
+        shutdown = pod.metadata.annotations.get(SHUTDOWN)
+        if shutdown:
+            spec = replace(spec, shutdown=cast("Shutdown", shutdown))
         for rule in self.rules:
             if rule.selects(pod):
                 spec = rule.spec(spec)

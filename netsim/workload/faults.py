@@ -1,7 +1,7 @@
-"""Faults: what goes wrong, when, to whom, and for how long.
+"""Faults and actions: what goes wrong or is done, when, to whom, and for how long.
 
-A plan says it in the words of Chaos Mesh (action, selector, mode); the injector carries it out on the running
-cluster. Truth first: a fault acts on processes, machines, cables or kube-proxy, never on the control plane's
+A plan says it in the words of Chaos Mesh (action, selector, mode) and of kubectl; the injector carries it out on the
+running cluster. Truth first: a fault acts on processes, machines, cables or kube-proxy, never on the control plane's
 opinion of them. Who notices, and when, is for kubelet, controllers and clients to find out.
 
 ================  ======================================================================================
@@ -14,6 +14,13 @@ node-crash        a node loses power for good, with all its pods
 link-down         a cable carries nothing; plugged in again after `for`
 link-netem        a cable delays, loses, duplicates, reorders or corrupts packets; clean again after `for`
 kube-proxy-stop   kube-proxy on a node stops: the rules stay as they are; started again (full sync) after `for`
+api-outage        the API server is down: watches stop, writes wait, rules stay; up again after `for`
+api-cut           a node does not reach the API server, all else works; reached again after `for`
+partition         two groups of nodes, pods or outside hosts do not hear each other; they do again after `for`
+scale, rollout    `kubectl scale` (back after `for`), `kubectl rollout restart` or `set image` (`kubectl.py`)
+cordon, uncordon  `kubectl cordon` (`uncordon` after `for`), `kubectl uncordon`
+drain             `kubectl drain`: evictions, with PodDisruptionBudgets and grace periods (`kubectl_drain.py`)
+apply, delete     `kubectl apply` of a manifest, `kubectl delete` of an object
 ================  ======================================================================================
 """
 
@@ -22,10 +29,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from netsim.cluster.objects import EndpointSlice, Pod
+from netsim.cluster.objects import ApiObject, EndpointSlice, Pod
 from netsim.fabric.link import Netem
+from netsim.workload.fault_partition import Partition
+from netsim.workload.fault_reach import OUTAGE, Reach
+from netsim.workload.kubectl import Kubectl, ObjectName
+from netsim.workload.kubectl_drain import Drain
 from netsim.workload.records import FaultInjected
 
 if TYPE_CHECKING:
@@ -66,7 +78,8 @@ class TargetSelector(Protocol):
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
     """One fault. Times are relative to the experiment's beginning; `value` goes with fixed (a number) and
-    fixed-percent (0 to 100); `direction` is as the selected end sees it (from: what it sends)."""
+    fixed-percent (0 to 100); `direction` is as the selected end sees it (from: what it sends). `object`, `replicas`,
+    `image`, `manifest` and `timeout_ns` are kubectl's, `target` is the other side of a partition."""
 
     action: str
     at_ns: int
@@ -77,6 +90,12 @@ class FaultPlan:
     netem: Netem | None = None
     direction: str = "both"
     grace_ns: int | None = None
+    target: TargetSelector | None = None
+    object: ObjectName | None = None
+    replicas: int = 0
+    image: str = ""
+    manifest: ApiObject | None = None
+    timeout_ns: int = 0
 
 
 class Processes(Protocol):
@@ -106,25 +125,53 @@ class FaultInjector:
         self._control = control_plane
         self._processes = processes
         self._numbers: Counter[str] = Counter()
+        self._epoch_ns = 0
+        self._reach = Reach(engine, control_plane, processes)
+        kubectl = Kubectl(self, control_plane)
+        self._commands: dict[str, Callable[[str, FaultPlan], None]] = {
+            "pod-delete": self._pod_delete,
+            "scale": kubectl.scale,
+            "rollout": kubectl.rollout,
+            "cordon": kubectl.cordon,
+            "uncordon": kubectl.uncordon,
+            "drain": Drain(engine, self, control_plane, kubectl),
+            "apply": kubectl.apply,
+            "delete": kubectl.delete,
+        }
         self._actions: dict[str, Callable[[str, FaultPlan], None]] = {
             "pod-kill": self._pod_kill,
-            "pod-delete": self._pod_delete,
             "pod-hang": self._pod_hang,
             "node-crash": self._node_crash,
             "link-down": self._link_down,
             "link-netem": self._link_netem,
             "kube-proxy-stop": self._kube_proxy_stop,
+            OUTAGE: self._api_outage,
+            "api-cut": self._api_cut,
+            "partition": self._partition,
         }
+
+    @property
+    def now_ns(self) -> int:
+        """Nanoseconds since the experiment's zero."""
+        return self._engine.now - self._epoch_ns
 
     def schedule(self, plans: Sequence[FaultPlan], epoch_ns: int) -> None:
         """Let the plans happen, counted from `epoch_ns`."""
+        self._epoch_ns = epoch_ns
         for plan in plans:
             self._numbers[plan.action] += 1
             name = f"{plan.action}-{self._numbers[plan.action]}"
-            self._engine.call_at(epoch_ns + plan.at_ns, self._actions[plan.action], name, plan)
+            self._engine.call_at(epoch_ns + plan.at_ns, self._happen, name, plan)
+
+    def _happen(self, name: str, plan: FaultPlan) -> None:
+        """Truths happen; commands need an API server that answers."""
+        if plan.action in self._actions:
+            self._actions[plan.action](name, plan)
+        else:
+            self._reach.when_up(partial(self._commands[plan.action], name, plan))
 
     # ------------------------------------------------------------------ choosing
-    def _pods(self, name: str, plan: FaultPlan) -> list[Pod]:
+    def pods_of(self, name: str, plan: FaultPlan) -> list[Pod]:
         """Running pods that are meant; a node's selector means its pods."""
         selector = plan.selector
         found = [pod for pod in self._control.api.list(Pod) if _running(pod)]
@@ -140,13 +187,13 @@ class FaultInjector:
             name, plan, sorted(chosen, key=lambda pod: (pod.metadata.namespace, pod.metadata.name))
         )
 
-    def _nodes(self, name: str, plan: FaultPlan) -> list[str]:
+    def nodes_of(self, name: str, plan: FaultPlan) -> list[str]:
         """Nodes by name or pattern, or those on which selected pods run."""
         alive = [node for node, host in self._fabric.nodes.items() if host.alive]
         if plan.selector.kind == "node":
             return self._some(name, plan, [node for node in alive if fnmatchcase(node, plan.selector.node)])
         every = FaultPlan(plan.action, 0, plan.selector, mode="all")
-        pods = self._pods(name, every)
+        pods = self.pods_of(name, every)
         hosting = dict.fromkeys(pod.spec.nodeName for pod in pods if pod.spec.nodeName in alive)
         return self._some(name, plan, sorted(node for node in hosting if node))
 
@@ -162,7 +209,7 @@ class FaultInjector:
         elif selector.kind == "external":
             wanted = [f"{n}:eth0" for n in self._fabric.outside if fnmatchcase(n, selector.external)]
         else:
-            pods = self._pods(name, FaultPlan(plan.action, 0, selector, mode="all"))
+            pods = self.pods_of(name, FaultPlan(plan.action, 0, selector, mode="all"))
             wanted = [f"{_key(pod)}:eth0" for pod in pods]
         return [cables[n] for n in self._some(name, plan, sorted(n for n in wanted if n in cables))]
 
@@ -172,75 +219,110 @@ class FaultInjector:
 
     # ------------------------------------------------------------------ doing
     def _pod_kill(self, name: str, plan: FaultPlan) -> None:
-        pods = self._pods(name, plan)
-        self._tell(name, plan, pods)
+        pods = self.pods_of(name, plan)
+        self.tell(name, plan, pods)
         for pod in pods:
             self._control.kill_container(pod)
 
     def _pod_delete(self, name: str, plan: FaultPlan) -> None:
-        pods = self._pods(name, plan)
-        self._tell(name, plan, pods)
+        pods = self.pods_of(name, plan)
+        self.tell(name, plan, pods)
         for pod in pods:
             self._control.delete_pod(pod, plan.grace_ns)
 
     def _pod_hang(self, name: str, plan: FaultPlan) -> None:
-        pods = self._pods(name, plan)
-        self._tell(name, plan, pods)
+        pods = self.pods_of(name, plan)
+        self.tell(name, plan, pods)
         for pod in pods:
             self._processes.hang(pod.metadata.namespace, pod.metadata.name)
-            self._later(plan, self._processes.resume, pod.metadata.namespace, pod.metadata.name)
+            self.later(plan, self._processes.resume, pod.metadata.namespace, pod.metadata.name)
 
     def _node_crash(self, name: str, plan: FaultPlan) -> None:
-        nodes = self._nodes(name, plan)
+        nodes = self.nodes_of(name, plan)
         pods = [pod for pod in self._control.api.list(Pod) if pod.spec.nodeName in nodes]
-        self._tell(name, plan, [pod for pod in pods if _running(pod)], nodes=nodes)
+        self.tell(name, plan, [pod for pod in pods if _running(pod)], nodes=nodes)
         for node in nodes:
             self._fabric.crash_node(node)
             self._control.crash_node(node)
 
     def _link_down(self, name: str, plan: FaultPlan) -> None:
         cables = self._cables(name, plan)
-        self._tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
+        self.tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
         for cable in cables:
-            self._plug(cable, up=False)
-            self._later(plan, self._plug, cable, True)
+            self._unplug(cable, name)
+            self.later(plan, self._plug, cable, name)
 
-    def _plug(self, cable: "Cable", up: bool) -> None:
+    def _unplug(self, cable: "Cable", name: str) -> None:
         """A node's cable is also the way to the API server for its kubelet, kube-proxy and pods (DNS servers, ingress
         controllers), whose messages to it are no packets here."""
-        self._fabric.set_cable(cable, up)
+        self._fabric.set_cable(cable, up=False)
         node = cable.name.removesuffix(":eth0")
         if node in self._fabric.nodes:
-            for side in (self._control, self._processes):
-                (side.reconnect_node if up else side.disconnect_node)(node)
+            self._reach.block(node, name)
+
+    def _plug(self, cable: "Cable", name: str) -> None:
+        self._fabric.set_cable(cable, up=True)
+        self._reach.unblock(cable.name.removesuffix(":eth0"), name)
 
     def _link_netem(self, name: str, plan: FaultPlan) -> None:
         cables = self._cables(name, plan)
-        self._tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
+        self.tell(name, plan, self._pods_on(cables), links=[cable.name for cable in cables])
         for cable in cables:
             self._fabric.set_netem(cable, plan.netem, plan.direction)
-            self._later(plan, self._fabric.set_netem, cable, None, plan.direction)
+            self.later(plan, self._fabric.set_netem, cable, None, plan.direction)
 
     def _kube_proxy_stop(self, name: str, plan: FaultPlan) -> None:
-        nodes = self._nodes(name, plan)
-        self._tell(name, plan, [], nodes=nodes)
+        nodes = self.nodes_of(name, plan)
+        self.tell(name, plan, [], nodes=nodes)
         for node in nodes:
             self._control.proxies[node].stop()
-            self._later(plan, self._control.proxies[node].start)
+            self.later(plan, self._control.proxies[node].start)
 
-    def _later(self, plan: FaultPlan, undo: Callable[..., object], *args: object) -> None:
+    # ------------------------------------------------------------------ the way to the API server
+    def _api_outage(self, name: str, plan: FaultPlan) -> None:
+        self.tell(name, plan, [])
+        self._reach.stop_api(name)
+        self.later(plan, self._reach.start_api, name)
+
+    def _api_cut(self, name: str, plan: FaultPlan) -> None:
+        nodes = self.nodes_of(name, plan)
+        self.tell(name, plan, [], nodes=nodes)
+        for node in nodes:
+            self._reach.block(node, name)
+            self.later(plan, self._reach.unblock, node, name)
+
+    def _partition(self, name: str, plan: FaultPlan) -> None:
+        assert plan.target is not None
+        everybody = [FaultPlan(plan.action, 0, side, mode="all") for side in (plan.selector, plan.target)]
+        own, other = (
+            [] if side.selector.kind == "external" else self.pods_of(name, side) for side in everybody
+        )
+        partition = Partition(self._fabric, (plan.selector, plan.target), (own, other), plan.direction)
+        managers = [node.name for node in self._control.nodes.values() if node.is_control_plane]
+        cut_off = partition.cut_off(managers)
+        self.tell(name, plan, own, nodes=cut_off)
+        partition.begin()
+        self.later(plan, partition.end)
+        for node in cut_off:
+            self._reach.block(node, name)
+            self.later(plan, self._reach.unblock, node, name)
+
+    def later(self, plan: FaultPlan, undo: Callable[..., object], *args: object) -> None:
+        """Undo it when `for` is over."""
         if plan.for_ns:
             self._engine.call_later(plan.for_ns, undo, *args)
 
     # ------------------------------------------------------------------ telling
-    def _tell(
+    def tell(
         self,
         name: str,
         plan: FaultPlan,
         pods: Sequence[Pod],
         nodes: Sequence[str] = (),
         links: Sequence[str] = (),
+        objects: Sequence[str] = (),
     ) -> None:
+        """Publish what happens, and to whom."""
         now = self._engine.now
         addresses = tuple(entry.ip for pod in pods for entry in pod.status.podIPs)
         record = FaultInjected(
@@ -253,6 +335,7 @@ class FaultInjector:
             addresses,
             self._services_of(addresses),
             now + plan.for_ns if plan.for_ns else 0,
+            tuple(objects),
         )
         self._engine.bus.publish(record)
 

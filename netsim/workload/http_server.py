@@ -12,7 +12,8 @@ has gone is worked on all the same, and only its answer is lost.
 
 SIGTERM is what nginx calls `quit` (the images' STOPSIGNAL is SIGQUIT, docker-nginx's Dockerfile): the listening sockets
 and the idle connections that were kept alive are closed, requests are finished with `Connection: close`, and the
-process ends when the last connection has. With `graceful=False` it ends at once (nginx `stop`).
+process ends when the last connection has. `shutdown` "fast" ends it at once (nginx `stop`: what SIGTERM itself means),
+"ignore" not at all (a shell as process 1 passes no signal on): SIGKILL has to.
 
 A hung server (`hang`: SIGSTOP, in effect) neither accepts nor reads nor answers; the kernel goes on with handshakes
 until the backlog is full, and acknowledges data until the receive windows are. Time for requests passes meanwhile (it
@@ -24,7 +25,7 @@ Simplified: a connection that has not asked yet is closed after the keep-alive t
 
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 from netsim.engine import S
 from netsim.fabric.http_messages import BadMessageError, HttpRequest, Messages
@@ -40,9 +41,14 @@ if TYPE_CHECKING:
     from netsim.kernel.tcp import TcpConnection
     from netsim.kernel.tcp_listen import TcpListener
 
+Shutdown = Literal["graceful", "fast", "ignore"]
+
 _KILLED: Final = 137  # 128 + SIGKILL
 _BACKLOG: Final = 511  # NGX_LISTEN_BACKLOG on Linux
 _MOST_ANSWERS: Final = 256  # distinct answers that a server remembers
+
+
+SHUTDOWNS: Final = get_args(Shutdown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class ServerSpec:
     body_bytes: int | None = None
     keep_alive_timeout_ns: int = 65 * S  # keepalive_timeout in the images' nginx.conf
     keep_alive_requests: int = 1000  # nginx's default since 1.19.10
-    graceful: bool = True
+    shutdown: Shutdown = "graceful"
 
 
 def _nobody(_code: int, _now: int) -> None:
@@ -104,11 +110,13 @@ class HttpServer:
             self._end(1, now)
 
     def terminate(self, now: int) -> None:
-        """SIGTERM: drain, then exit with 0."""
+        """SIGTERM: drain, then exit with 0, unless `shutdown` says otherwise."""
+        if self.spec.shutdown == "ignore":
+            return
         self._terminated = True
         if self.hung or self._draining or self._ended:
             return
-        if not self.spec.graceful:
+        if self.spec.shutdown == "fast":
             self._end(0, now)
             return
         self._draining = True

@@ -60,7 +60,7 @@ class FaultInjected:
 
     `fault` names it uniquely within the run (`pod-kill-1`). `pods` are `namespace/name`, `addresses` the pods' IPs as
     text, `services` the Services (`namespace/name`) that had them as endpoints; `until_ns` is when it will be taken
-    back, 0 for never.
+    back, 0 for never. `objects` are those of kubectl's commands (`deployment/my-nginx`).
     """
 
     at_ns: int
@@ -72,3 +72,4 @@ class FaultInjected:
     addresses: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     until_ns: int = 0
+    objects: tuple[str, ...] = field(default=(), metadata={"fingerprint": "unless default"})

@@ -415,7 +415,7 @@ def test_sigterm_lets_a_new_connection_ask_once() -> None:
 
 def test_a_server_that_does_not_drain() -> None:
     lab = HttpLab()
-    server = lab.serve(service_ns=1 * S, graceful=False)
+    server = lab.serve(service_ns=1 * S, shutdown="fast")
     lab.get(timeout_ns=5 * S)
     lab.run(100 * MS)
     server.terminate(lab.now)

@@ -3,11 +3,11 @@
 Called by: `controlplane.py` makes one; every controller takes it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from netsim.cluster.apiserver import ApiServer
-from netsim.cluster.client import ApiClient
+from netsim.cluster.client import ApiClient, Connection
 from netsim.cluster.informer import Informers
 from netsim.cluster.ratelimit import TokenBucket
 from netsim.cluster.records import Recorder
@@ -20,18 +20,19 @@ K = TypeVar("K", bound=tuple[str, ...])
 
 @dataclass(frozen=True, slots=True)
 class ControllerContext:
-    """Engine, API server, times, and the process's shared informers."""
+    """Engine, API server, times, the process's shared informers and its way to the API server."""
 
     engine: Engine
     api: ApiServer
     timing: Timing
     informers: Informers
+    connection: Connection = field(default_factory=Connection)
 
     def client(self, controller: str) -> ApiClient:
         """A client of its own for a controller, limited as kube-controller-manager limits each (--kube-api-qps)."""
         times = self.timing.controllers
         limiter = TokenBucket(times.api_qps, times.api_burst)
-        return ApiClient(self.engine, self.api, self.timing, controller, limiter)
+        return ApiClient(self.engine, self.api, self.timing, controller, limiter, self.connection)
 
     def queue(self, controller: str, sync: "Sync[K]", workers: int = 0) -> "WorkQueue[K]":
         """A work queue with client-go's default back-off; `workers` 0 means the usual five."""

@@ -2,8 +2,8 @@
 
 Called by: `controlplane.py`. The numbers are `rollout.py`'s.
 Source: pkg/controller/deployment (sync.go, rolling.go, recreate.go).
-Simplified: no rollback, no progress deadline, old ReplicaSets are kept, and when `replicas` changes in the middle of a
-rollout the old ReplicaSets are not rescaled in proportion.
+Simplified: no rollback, old ReplicaSets are kept, and when `replicas` changes in the middle of a rollout the old
+ReplicaSets are not rescaled in proportion.
 """
 
 from collections.abc import Generator, Sequence
@@ -13,6 +13,7 @@ from typing import Any, Final
 from netsim.cluster.apiserver import Key
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.controllers.pods import owner_uid
+from netsim.cluster.controllers.progress import EXCEEDED, deadline_ns, is_complete, progressing
 from netsim.cluster.controllers.rollout import new_size, old_sizes, template_hash
 from netsim.cluster.objects import (
     Condition,
@@ -75,11 +76,12 @@ class DeploymentController:
         label = template_hash(deployment.spec.template)
         new = next((item for item in owned if item.metadata.labels.get(HASH_LABEL) == label), None)
         old = [item for item in owned if item is not new]
+        before = new
         if not deployment.spec.paused:
             if new is None and (deployment.spec.strategy.type != "Recreate" or self._ended(old)):
                 new = yield from self._create(deployment, label, old)
             yield from self._scale(deployment, new, old)
-        yield from self._report(deployment, new, [*old, *([new] if new else [])])
+        yield from self._report(deployment, new, [*old, *([new] if new else [])], before is not new)
 
     def _create(
         self, deployment: Deployment, label: str, old: Sequence[ReplicaSet]
@@ -115,7 +117,7 @@ class DeploymentController:
         self._record.about(replica_set, "ScalingReplicaSet", replicas=str(size))
 
     def _report(
-        self, deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet]
+        self, deployment: Deployment, new: ReplicaSet | None, sets: Sequence[ReplicaSet], created: bool
     ) -> Generator[Any, Any, None]:
         available = sum(item.status.availableReplicas for item in sets)
         enough = available >= deployment.spec.replicas
@@ -128,7 +130,13 @@ class DeploymentController:
             unavailableReplicas=max(0, deployment.spec.replicas - available),
             conditions=(Condition(type="Available", status="True" if enough else "False"),),
         )
+        moved = progressing(deployment, status, created, self._engine.now)
+        status = status.model_copy(update={"conditions": (*status.conditions, moved)})
+        if moved.status == "True" and not is_complete(deployment, status):
+            self._queue.add_after(deployment.key, deadline_ns(deployment, moved) + 1 - self._engine.now)
         if status != deployment.status:
+            if moved.reason == EXCEEDED and moved.lastUpdateTime == self._engine.now:
+                self._record.about(deployment, EXCEEDED)
             yield from self._client.call(partial(self._write_status, deployment, status))
 
     def _ended(self, old: Sequence[ReplicaSet]) -> bool:

@@ -72,11 +72,16 @@ class NodeLifecycleController:
             self._zone(event.object).remove(name)
 
     # ------------------------------------------------------------------------------------------------ passes
+    def restarted(self) -> None:
+        """A new process: it has seen no node yet, so none has been silent."""
+        self._health.clear()
+
     def _pass(self) -> None:
         now = self._engine.now
-        for node in self._nodes:
-            self._examine(node, now)
-        self._set_rates(now)
+        if self._client.connection.up:
+            for node in self._nodes:
+                self._examine(node, now)
+            self._set_rates(now)
         took = self._times.monitor_pass.sample(self._random)
         self._engine.call_later(took + self._times.monitor_period_ns, self._pass)
 

@@ -56,11 +56,21 @@ class Scheduler:
         self._attempts: dict[Key, int] = {}
         self._busy = False
         self._awaited = dict.fromkeys(opening)
-        informers = Informers(api, _NAME)
+        self._informers = informers = Informers(api, _NAME)
         self._nodes = informers.of(Node)
         self._pods = informers.of(Pod)
         self._nodes.subscribe(self._node_changed)
         self._pods.subscribe(self._pod_changed)
+
+    def disconnect(self) -> None:
+        """The API server is out of reach: bindings wait, nothing new is seen."""
+        self._client.connection.cut()
+        self._informers.disconnect()
+
+    def reconnect(self) -> None:
+        """It is back."""
+        self._client.connection.restore()
+        self._informers.reconnect(self._engine.now)
 
     # ------------------------------------------------------------------------------------------------ events
     def _node_changed(self, event: WatchEvent[Node]) -> None:

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
+from netsim.cluster import versions
 from netsim.cluster.apiserver import Key
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.objects import Node, Service, evolve
@@ -34,8 +35,6 @@ from netsim.fabric.balancer_health import Target
 from netsim.fabric.balancer_spec import Frontend, Listener
 from netsim.wire.addr import Prefix, ip, ip_text
 
-_STABLE_NODE_SET: Final = (1, 27)
-_IP_MODE: Final = (1, 30)  # KEP-1860, on by default
 _PATH: Final = "/healthz"  # cloud-provider/service/helpers GetServiceHealthCheckPathPort
 _WORKERS: Final = 1  # --concurrent-service-syncs
 
@@ -133,7 +132,7 @@ class ServiceController:
     def _is_usable(self, node: Node) -> bool:
         if EXCLUDE_LABEL in node.metadata.labels or any(t.key == TO_BE_DELETED for t in node.spec.taints):
             return False
-        if self._times.version >= _STABLE_NODE_SET:
+        if versions.value("stable load balancer node set", self._times.version):
             return True
         ready = node.status.condition("Ready")
         return ready is not None and ready.status == "True"
@@ -182,7 +181,7 @@ class ServiceController:
             yield from self._client.call(partial(self._client.api.patch, Service, *service.key, change))
 
     def _ingress(self, address: str) -> LoadBalancerIngress:
-        if self._times.version < _IP_MODE:
+        if not versions.value("loadBalancer ipMode", self._times.version):
             return LoadBalancerIngress(ip=address)
         proxy = self._balancer.spec.mode == "proxy"
         return LoadBalancerIngress(ip=address, ipMode="Proxy" if proxy else "VIP")

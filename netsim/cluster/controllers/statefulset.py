@@ -17,6 +17,7 @@ from collections.abc import Generator
 from functools import partial
 from typing import Any, Final
 
+from netsim.cluster import versions
 from netsim.cluster.apiserver import Key
 from netsim.cluster.controllers.context import ControllerContext
 from netsim.cluster.controllers.pods import is_available, owner_uid
@@ -42,7 +43,7 @@ class StatefulSetController:
         self._client = context.client(_NAME)
         self._record = context.recorder(_NAME)
         self._queue = context.queue(_NAME, self._sync)
-        self._with_index = context.timing.version >= (1, 28)
+        self._with_index = versions.value("StatefulSet pod index", context.timing.version)
         self._templates: dict[Key, dict[str, PodTemplateSpec]] = {}
         self._sets = context.informers.of(StatefulSet)
         self._pods = context.informers.of(Pod)

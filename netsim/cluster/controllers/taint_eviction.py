@@ -59,6 +59,14 @@ class TaintEvictionController:
         elif pod.key not in self._planned and pod.metadata.deletionTimestamp is None:
             self._planned[pod.key] = self._engine.call_later(seconds * S, self._evict, pod)
 
+    def restarted(self) -> None:
+        """A new process counts every toleration from now (processPodOnNode: startTime is its own clock)."""
+        for key in list(self._planned):
+            self._cancel(key)
+        for node, taints in self._tainted.items():
+            for pod in list(self._pods_on[node].values()):
+                self._plan(pod, taints)
+
     def _cancel(self, key: Key) -> None:
         planned = self._planned.pop(key, None)
         if planned is not None:

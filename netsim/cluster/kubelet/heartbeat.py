@@ -41,6 +41,7 @@ class Heartbeat:
         self._node = node
         self._random = engine.stream(f"kubelet/{node.name}/lease")
         self._renewing = False
+        self._reporting = False
         self.alive = True
         self.registered = False
 
@@ -104,9 +105,13 @@ class Heartbeat:
         if not self.alive:
             return
         stored = self._api.get(Node, "", self._node.name)
-        if stored is None or not _is_ready(stored):
-            self._client.submit(self._write_status)
+        if not self._reporting and (stored is None or not _is_ready(stored)):
+            self._reporting = True  # one that waits for the connection is enough
+            self._client.submit(self._write_status, self._reported)
         self._engine.call_later(self._timing.node_status_update_ns, self._look_at_status)
+
+    def _reported(self, _result: None, _error: ApiError | None) -> None:
+        self._reporting = False
 
     def _write_status(self) -> None:
         if self._api.get(Node, "", self._node.name) is not None:

@@ -9,7 +9,7 @@ pods in the API server and runs them anew, with new addresses.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.client import ApiClient, Connection
@@ -30,6 +30,8 @@ from netsim.cluster.watch import Watch, WatchEvent
 from netsim.engine import Engine, S
 
 ResolvConfOf = Callable[[Pod], Any]
+
+_NO_LIMIT_NS: Final = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +210,8 @@ class Kubelet:
         elif probe.grpc is not None:  # the health service answers whenever the server accepts
             self._context.prober.tcp_connect(self.node, worker.ip, probe.grpc.port, timeout_ns, done)
         elif probe.exec is not None and container.app is not None:
-            self._context.prober.exec_command(container.app, probe.exec.command, timeout_ns, done)
+            limit_ns = timeout_ns if self.timing.exec_probe_timeout else _NO_LIMIT_NS
+            self._context.prober.exec_command(container.app, probe.exec.command, limit_ns, done)
         else:
             done(True, "no handler")
 

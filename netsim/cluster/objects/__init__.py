@@ -63,6 +63,7 @@ from netsim.cluster.objects.pod import (
     PodTemplateSpec,
     Toleration,
 )
+from netsim.cluster.objects.policy import PodDisruptionBudget
 from netsim.cluster.objects.service import Service, ServicePort, ServiceSpec
 from netsim.cluster.objects.workloads import (
     DaemonSet,
@@ -85,8 +86,8 @@ __all__ = [
     "ExecAction", "ForNode", "ForZone", "GRPCAction", "HTTPGetAction", "HTTPHeader",
     "Ingress", "IngressClass", "IngressSpec", "LabelSelector", "LabelSelectorRequirement", "Lease", "LeaseSpec",
     "Lifecycle", "LifecycleHandler", "Namespace", "Node", "NodeAddress", "NodeSpec", "NodeStatus", "ObjectMeta",
-    "ObjectReference", "OtherObject", "OwnerReference", "Pod", "PodDNSConfig", "PodIP", "PodSpec", "PodStatus",
-    "PodTemplateSpec", "Probe", "ReplicaSet", "ReplicaSetSpec", "ReplicaSetStatus", "Secret", "Service", "ServicePort",
-    "ServiceSpec", "SleepAction", "StatefulSet", "StatefulSetSpec", "TCPSocketAction", "Taint", "Toleration",
-    "evolve", "matches_labels",
+    "ObjectReference", "OtherObject", "OwnerReference", "Pod", "PodDNSConfig", "PodDisruptionBudget", "PodIP",
+    "PodSpec", "PodStatus", "PodTemplateSpec", "Probe", "ReplicaSet", "ReplicaSetSpec", "ReplicaSetStatus",
+    "Secret", "Service", "ServicePort", "ServiceSpec", "SleepAction", "StatefulSet", "StatefulSetSpec",
+    "TCPSocketAction", "Taint", "Toleration", "evolve", "matches_labels",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ from netsim.cluster.objects.meta import ApiObject
 from netsim.cluster.objects.node import Node
 from netsim.cluster.objects.other import OtherObject
 from netsim.cluster.objects.pod import Pod
+from netsim.cluster.objects.policy import PodDisruptionBudget
 from netsim.cluster.objects.service import Service
 from netsim.cluster.objects.workloads import DaemonSet, Deployment, ReplicaSet, StatefulSet
 
@@ -27,6 +28,7 @@ KINDS: Mapping[str, type[ApiObject]] = {
     for model in (
         Namespace, Node, Pod, Deployment, ReplicaSet, StatefulSet, DaemonSet,
         Service, Endpoints, EndpointSlice, ConfigMap, Secret, Lease, Ingress, IngressClass,
+        PodDisruptionBudget,
     )
 }  # fmt: skip
 
@@ -49,6 +51,7 @@ REMOVED_IN: Mapping[tuple[str, str], int] = {
     ("extensions/v1beta1", "Ingress"): 22,
     ("networking.k8s.io/v1beta1", "Ingress"): 22,
     ("networking.k8s.io/v1beta1", "IngressClass"): 22,
+    ("policy/v1beta1", "PodDisruptionBudget"): 25,
 }
 
 

@@ -42,8 +42,8 @@ class DeploymentSpec(ApiModel):
     strategy: DeploymentStrategy = DeploymentStrategy()
     minReadySeconds: NonNegative = 0
     paused: StrictBool = False
+    progressDeadlineSeconds: NonNegative = 600
     revisionHistoryLimit: Annotated[Any, Inert()] = None
-    progressDeadlineSeconds: Annotated[Any, Inert()] = None
 
 
 class DeploymentStatus(ApiModel):

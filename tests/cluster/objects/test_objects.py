@@ -32,6 +32,7 @@ ROOTS = {
     "Lease": "coordination.Lease",
     "Ingress": "networking.Ingress",
     "IngressClass": "networking.IngressClass",
+    "PodDisruptionBudget": "policy.PodDisruptionBudget",
 }
 
 

@@ -1,0 +1,183 @@
+"""What people do to a cluster while it serves: `kubectl scale`, `rollout`, `cordon`, `apply`, `delete`.
+
+Called by: `faults.py`, with the fault injector that chooses and tells. Each commits at the action's time, as the answer
+of the API server to kubectl; while the API server is down the command is repeated until it is back. `drain` has a file
+of its own (`kubectl_drain.py`).
+
+Sources: staging/src/k8s.io/kubectl/pkg/cmd/{scale,rollout,drain,set} and pkg/polymorphichelpers/objectrestarter.go
+(the annotation `kubectl.kubernetes.io/restartedAt`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from netsim.cluster.controllers.pods import is_active, surplus
+from netsim.cluster.errors import NotFoundError
+from netsim.cluster.objects import (
+    ApiObject,
+    DaemonSet,
+    Deployment,
+    Node,
+    Pod,
+    PodTemplateSpec,
+    ReplicaSet,
+    StatefulSet,
+    evolve,
+)
+from netsim.engine import S
+
+if TYPE_CHECKING:
+    from netsim.cluster.controlplane import ControlPlane
+    from netsim.workload.faults import FaultInjector, FaultPlan
+
+RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
+# As kubectl's abbreviations: resource or short name -> kind.
+RESOURCES: Final = {
+    "deployment": "Deployment", "deploy": "Deployment", "statefulset": "StatefulSet", "sts": "StatefulSet",
+    "daemonset": "DaemonSet", "ds": "DaemonSet", "replicaset": "ReplicaSet", "rs": "ReplicaSet",
+    "service": "Service", "svc": "Service", "pod": "Pod", "po": "Pod", "node": "Node", "ingress": "Ingress",
+    "configmap": "ConfigMap", "cm": "ConfigMap", "endpointslice": "EndpointSlice", "endpoints": "Endpoints",
+    "poddisruptionbudget": "PodDisruptionBudget", "pdb": "PodDisruptionBudget", "namespace": "Namespace",
+}  # fmt: skip
+SCALED: Final = ("Deployment", "StatefulSet", "ReplicaSet")
+ROLLED: Final = ("Deployment", "StatefulSet", "DaemonSet")
+
+Workload = Deployment | StatefulSet | DaemonSet | ReplicaSet
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectName:
+    """An object as kubectl names it: `deployment/my-nginx`, in a namespace."""
+
+    kind: str
+    name: str
+    namespace: str = "default"
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
+
+
+def parse_name(text: str, namespace: str = "default") -> ObjectName:
+    """`deployment/my-nginx` (or `deploy/my-nginx`). Raises ValueError with what to write instead."""
+    resource, slash, name = text.partition("/")
+    kind = RESOURCES.get(resource.lower()) or RESOURCES.get(resource.lower().removesuffix("s"))
+    if not slash or not name or "/" in name or kind is None:
+        raise ValueError(f'"{text}" names no object: write for example deployment/my-nginx')
+    return ObjectName(kind, name, namespace)
+
+
+class Kubectl:
+    """The commands."""
+
+    def __init__(self, injector: "FaultInjector", control_plane: "ControlPlane") -> None:
+        self._injector = injector
+        self._control = control_plane
+        self._api = control_plane.api
+
+    # ------------------------------------------------------------------ workloads
+    def scale(self, name: str, plan: "FaultPlan") -> None:
+        """`kubectl scale`; the old number again after `for`."""
+        workload = self._workload(plan)
+        before = workload.spec.replicas if not isinstance(workload, DaemonSet) else 0
+        leaving = surplus(self._pods_of(workload), max(0, before - plan.replicas))
+        self._injector.tell(name, plan, leaving, objects=(str(plan.object),))
+        self._resize(workload, plan.replicas)
+        self._injector.later(plan, self._resize, workload, before)
+
+    def _resize(self, workload: ApiObject, replicas: int) -> None:
+        self._change(workload, {"spec.replicas": replicas})
+
+    def rollout(self, name: str, plan: "FaultPlan") -> None:
+        """`kubectl set image` with an image, else `kubectl rollout restart`: a new pod template either way."""
+        workload = self._workload(plan)
+        self._injector.tell(name, plan, self._pods_of(workload), objects=(str(plan.object),))
+        template = workload.spec.template
+        changed = (
+            with_image(template, plan.image) if plan.image else restarted(template, self._injector.now_ns)
+        )
+        self._change(workload, {"spec.template": changed})
+
+    def _workload(self, plan: "FaultPlan") -> Workload:
+        assert plan.object is not None
+        found = self._api.get(plan.object.kind, plan.object.namespace, plan.object.name)
+        if not isinstance(found, Workload):
+            raise NotFoundError(f"there is no {plan.object} in {plan.object.namespace} now")
+        return found
+
+    def _pods_of(self, workload: ApiObject) -> list[Pod]:
+        """The workload's active pods, through its ReplicaSets if it is a Deployment."""
+        owners = {workload.metadata.uid}
+        for item in self._api.list(ReplicaSet, workload.metadata.namespace):
+            owner = item.metadata.controller()
+            if owner is not None and owner.uid == workload.metadata.uid:
+                owners.add(item.metadata.uid)
+        pods = self._api.list(Pod, workload.metadata.namespace)
+        return [pod for pod in pods if is_active(pod) and _owner(pod) in owners]
+
+    def _change(self, item: ApiObject, changes: dict[str, Any]) -> None:
+        stored = self._api.get(item.kind, *item.key)
+        if stored is not None:
+            self._api.update(evolve(stored, changes))
+
+    # ------------------------------------------------------------------ nodes
+    def cordon(self, name: str, plan: "FaultPlan") -> None:
+        """No new pods on these nodes; until `for` is over."""
+        nodes = self._injector.nodes_of(name, plan)
+        self._injector.tell(name, plan, [], nodes=nodes)
+        self.mark(nodes, unschedulable=True)
+        self._injector.later(plan, self.mark, nodes, False)
+
+    def uncordon(self, name: str, plan: "FaultPlan") -> None:
+        """New pods again."""
+        nodes = self._injector.nodes_of(name, plan)
+        self._injector.tell(name, plan, [], nodes=nodes)
+        self.mark(nodes, unschedulable=False)
+
+    def mark(self, nodes: Sequence[str], unschedulable: bool) -> None:
+        """Set `spec.unschedulable`."""
+        for node in nodes:
+            stored = self._api.get(Node, "", node)
+            if stored is not None and stored.spec.unschedulable != unschedulable:
+                self._api.update(evolve(stored, spec__unschedulable=unschedulable))
+
+    # ------------------------------------------------------------------ any object
+    def apply(self, name: str, plan: "FaultPlan") -> None:
+        """`kubectl apply`: create the object, or change its spec."""
+        assert plan.manifest is not None
+        item = plan.manifest
+        before = self._api.get(item.kind, *item.key)
+        pods = self._pods_of(before) if before is not None else []
+        told = f"{item.kind.lower()}/{item.metadata.name}"
+        self._injector.tell(name, plan, pods, objects=(told,))
+        self._control.apply([item])
+
+    def delete(self, name: str, plan: "FaultPlan") -> None:
+        """`kubectl delete`; what the object owns goes too."""
+        assert plan.object is not None
+        item = plan.object
+        namespace = "" if item.kind in ("Node", "Namespace") else item.namespace
+        stored = self._api.get(item.kind, namespace, item.name)
+        if stored is None:
+            raise NotFoundError(f"there is no {item} in {item.namespace} now")
+        pods = [stored] if isinstance(stored, Pod) else self._pods_of(stored)
+        self._injector.tell(name, plan, pods, objects=(str(item),))
+        grace = None if plan.grace_ns is None else -(-plan.grace_ns // S)
+        self._api.delete(item.kind, namespace, item.name, grace if isinstance(stored, Pod) else None)
+
+
+def restarted(template: PodTemplateSpec, now_ns: int) -> PodTemplateSpec:
+    """The template with the moment of the restart in it."""
+    at = f"{now_ns // S}s" if now_ns % S == 0 else f"{now_ns}ns"
+    return evolve(template, metadata__annotations={**template.metadata.annotations, RESTARTED_AT: at})
+
+
+def with_image(template: PodTemplateSpec, image: str) -> PodTemplateSpec:
+    """The template with another image for its first container."""
+    first, *rest = template.spec.containers
+    return evolve(template, spec__containers=(first.model_copy(update={"image": image}), *rest))
+
+
+def _owner(pod: Pod) -> str:
+    owner = pod.metadata.controller()
+    return owner.uid if owner else ""
