@@ -17,6 +17,7 @@ class Form(StrEnum):
 
     TEXT = "text"
     MERMAID = "mermaid"
+    SVG = "svg"
 
 
 def explain(
@@ -53,6 +54,9 @@ def explain(
     except (LookupError, ValueError) as error:
         print(f"netsim explain: {error.args[0]}", file=sys.stderr)
         return 2
+    if output is Form.SVG:
+        print(explained.journey.plot(explained.question).svg().decode(), end="")
+        return 0
     print(explained.journey.mermaid() if output is Form.MERMAID else explained.text(), end="")
     return 0
 

@@ -20,6 +20,7 @@ from netsim.cli.describe import describe
 from netsim.cli.exec import exec_
 from netsim.cli.explain import explain
 from netsim.cli.get import get
+from netsim.cli.report import report
 from netsim.cli.run import run
 from netsim.cli.schema import schema
 from netsim.cli.validate import validate
@@ -39,6 +40,7 @@ app.command()(validate)
 app.command()(explain)
 app.command()(get)
 app.command("exec")(exec_)
+app.command()(report)
 app.command()(schema)
 app.add_typer(describe, name="describe")
 

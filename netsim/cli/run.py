@@ -26,6 +26,7 @@ def run(
     """Run an experiment and print load split, failover budget and checks."""
     from netsim.experiment.api import load
     from netsim.experiment.progress import progress_bar
+    from netsim.experiment.report import REPORT
 
     experiment = load(file)
     if variant:
@@ -39,5 +40,5 @@ def run(
     print(results.text(), end="", flush=True)  # before what stderr says, also when both go into one pipe
     folder = results.write(out or Path("results") / experiment.name, figures=figures)
     if not quiet:
-        print(f"results in {folder}/", file=sys.stderr)
+        print(f"results in {folder}/, to look at: {folder / REPORT}", file=sys.stderr)
     return 0 if results.passed else 1

@@ -25,6 +25,7 @@ class Analysis:
         self.events = events
         self.proxied = requests.iloc[:0] if proxied is None else proxied
         self._splits: dict[str, LoadSplit] = {}
+        self._failovers: dict[str, Failover] = {}
         self._failover: tuple[pd.DataFrame, pd.DataFrame] | None = None
         self._failed: pd.DataFrame | None = None
 
@@ -81,9 +82,13 @@ class Analysis:
         from netsim.measure.summary import Failover
 
         name = self.service_asked(service)
-        outages, nodes = self.failover_tables
-        mine, by_node = outages[outages["service"] == name], nodes[nodes["service"] == name]
-        return Failover(name, mine.reset_index(drop=True), by_node.reset_index(drop=True))
+        if name not in self._failovers:
+            outages, nodes = self.failover_tables
+            mine, by_node = outages[outages["service"] == name], nodes[nodes["service"] == name]
+            self._failovers[name] = Failover(
+                name, mine.reset_index(drop=True), by_node.reset_index(drop=True)
+            )
+        return self._failovers[name]
 
     @property
     def causes(self) -> "pd.DataFrame":

@@ -5,6 +5,7 @@ result = experiment.run(seed=7)
 result.requests, result.load_split("my-nginx"), result.plot.failover("my-nginx")
 """
 
+import shlex
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
@@ -54,7 +55,8 @@ class Experiment:
         from netsim.experiment.comparison import Comparison, conditions
 
         named = {bundle.name: found for bundle, found in zip(bundles, results, strict=True)}
-        return Comparison(self.name, named, conditions(self._bundle))
+        again = _command(self._bundle, *_seed_and_number(self._bundle, seed, replications))
+        return Comparison(self.name, named, conditions(self._bundle), again)
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -87,8 +89,7 @@ def _run(
     """Experiments as they stand, without variants, each with its replications; all of them share the processes."""
     from netsim.experiment.run import Run, run_all
 
-    seeds = [bundle.spec.seed if seed is None else seed for bundle in bundles]
-    numbers = [bundle.spec.replications if replications is None else replications for bundle in bundles]
+    seeds, numbers = zip(*(_seed_and_number(bundle, seed, replications) for bundle in bundles), strict=True)
     runs = [
         Run(bundle, chosen, replication)
         for bundle, chosen, number in zip(bundles, seeds, numbers, strict=True)
@@ -101,12 +102,33 @@ def _run(
     ]
 
 
+def _seed_and_number(bundle: ExperimentBundle, seed: int | None, replications: int | None) -> tuple[int, int]:
+    spec = bundle.spec
+    return (spec.seed if seed is None else seed, spec.replications if replications is None else replications)
+
+
+def _command(bundle: ExperimentBundle, seed: int, replications: int) -> str:
+    """What to type to run it again, from the folder that it was run from."""
+    words = [
+        "netsim",
+        "run",
+        bundle.path.as_posix(),
+        "--seed",
+        str(seed),
+        "--replications",
+        str(replications),
+    ]
+    return shlex.join([*words, *(["--variant", bundle.name] if bundle.is_variant else [])])
+
+
 def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]") -> Results:
+    from netsim.experiment.assumptions import assumptions
+
     spec = bundle.spec
     checks = [
         compile_check(c.expr, name=c.name, points=c.points, hint=c.hint, during=c.during) for c in spec.checks
     ]
-    return Results.from_recordings(
+    results = Results.from_recordings(
         recordings,
         name=bundle.name,
         spec=spec.model_dump(mode="json", by_alias=True),
@@ -116,6 +138,7 @@ def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]")
         checks=checks,
         warnings=bundle.notes,
     )
+    return results.came_from(_command(bundle, seed, len(recordings)), assumptions(bundle.topology))
 
 
 def load(path: str | Path) -> Experiment:

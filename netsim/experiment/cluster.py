@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_select import Selector
     from netsim.kernel.journey import Step
+    from netsim.measure.style import Plot
 
 T = TypeVar("T")
 
@@ -345,6 +346,18 @@ class Cluster:
             found[f"{name} packets"] = cable.there.packets + cable.back.packets
             found[f"{name} bytes"] = cable.there.bytes + cable.back.bytes
         return found
+
+    def plot(self) -> "Plot":
+        """A drawing of nodes, pods, Services and what is outside, as they are now."""
+        from netsim.experiment.drawing import drawing
+
+        self._settled()
+        return drawing(self)
+
+    def _repr_html_(self) -> str:
+        from netsim.experiment.drawing import drawing
+
+        return drawing(self).image(repr(self).strip("<>"))  # as it is, without letting time pass
 
     def __repr__(self) -> str:
         nodes, pods = len(self.fabric.nodes), len(self.fabric.pods)

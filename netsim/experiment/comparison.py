@@ -3,6 +3,7 @@
 Called by `Experiment.run` and `netsim run`. The folder that is written holds
 
     run.json             what was run, with the fingerprint of each variant
+    report.html          the variants side by side and each by itself, in one page
     comparison.parquet   one row per variant and Service
     VARIANT/             the results of each variant, as of any experiment
     figures/             the variants side by side
@@ -11,12 +12,14 @@ Called by `Experiment.run` and `netsim run`. The folder that is written holds
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
 from netsim.experiment.folder import MANIFEST, write_folder
-from netsim.experiment.results import Results
+from netsim.experiment.report import write_report
+from netsim.experiment.results import Results, read_manifest
 from netsim.measure.comparison import Condition
 
 if TYPE_CHECKING:
@@ -44,12 +47,19 @@ def conditions(bundle: "ExperimentBundle") -> dict[str, Condition]:
 
 class Comparison:
     """`results` holds the results of each variant by its name, in the order of the file; `conditions` what sets the
-    variants apart, where that is the proxy mode and the number of Services."""
+    variants apart, where that is the proxy mode and the number of Services; `command` runs all again."""
+
+    KIND: ClassVar[str] = "ComparisonResult"
 
     def __init__(
-        self, name: str, results: Mapping[str, Results], conditions: Mapping[str, Condition] | None = None
+        self,
+        name: str,
+        results: Mapping[str, Results],
+        conditions: Mapping[str, Condition] | None = None,
+        command: str = "",
     ) -> None:
         self.name = name
+        self.command = command
         self.results = dict(results)
         self.conditions = dict(conditions or {})
 
@@ -125,6 +135,7 @@ class Comparison:
                 (part / "figures" / f"{name}.png").write_bytes(plot.png())
         for name, result in self.results.items():
             result.write(part / name, figures=figures)
+        write_report(part, self)
         text = json.dumps(self.manifest(), indent=2, ensure_ascii=False)
         (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
@@ -141,8 +152,18 @@ class Comparison:
         """The contents of `run.json`."""
         return {
             "schemaVersion": SCHEMA_VERSION,
-            "kind": "ComparisonResult",
+            "kind": self.KIND,
             "name": self.name,
+            "command": self.command,
             "fingerprint": self.fingerprint,
             "variants": {name: result.fingerprint for name, result in self.results.items()},
+            "conditions": {name: asdict(condition) for name, condition in self.conditions.items()},
         }
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Self:
+        """Read a result folder back. FileNotFoundError when it is none, ValueError when it is damaged or too new."""
+        manifest = read_manifest(Path(folder))
+        results = {name: Results.read(Path(folder) / name) for name in manifest["variants"]}
+        found = {name: Condition(**entry) for name, entry in manifest.get("conditions", {}).items()}
+        return cls(manifest["name"], results, found, manifest.get("command", ""))

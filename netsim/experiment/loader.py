@@ -68,7 +68,8 @@ class Topology:
 
 @dataclass(frozen=True, slots=True)
 class ExperimentBundle:
-    """An experiment and its topology, checked. `variants` are whole experiments, called after their variant."""
+    """An experiment and its topology, checked. `variants` are whole experiments, called after their variant, each of
+    which knows that it is one."""
 
     path: Path
     name: str
@@ -76,6 +77,7 @@ class ExperimentBundle:
     topology: Topology
     notes: tuple[str, ...] = ()
     variants: "tuple[ExperimentBundle, ...]" = ()
+    is_variant: bool = False
 
     def variant(self, name: str) -> "ExperimentBundle":
         """One of the variants. Raises LookupError naming those there are."""
@@ -273,7 +275,9 @@ def _variant(file: File, variant: Variant, index: int, place: Place) -> Experime
         problems.raise_if_any()
         if experiment is None:
             raise AssertionError("a variant without errors has an Experiment document")
-        return replace(_bundle(own, experiment, settings.cluster, problems), name=variant.name)
+        return replace(
+            _bundle(own, experiment, settings.cluster, problems), name=variant.name, is_variant=True
+        )
     except SpecErrors as errors:
         relocate(list(errors.errors), variant, index, place)
         return None

@@ -8,6 +8,7 @@ folder holds
     events.parquet      one row per event          failover_nodes.parquet   one row per outage and client node
     proxied.parquet     one row per endpoint that an ingress controller asked, if there was one
     causes.parquet      why requests failed, one row per cause, if any did
+    report.html         all of it to look at, in one page (see `report`)
     figures/            the figures, as PNG
     packets/            pcapng files of the first replication, where the experiment says `capture:`
 """
@@ -15,10 +16,10 @@ folder holds
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import pandas as pd
 
@@ -26,6 +27,7 @@ from netsim.experiment.analysis import Analysis
 from netsim.experiment.checks import Check, CheckResult
 from netsim.experiment.folder import MANIFEST, write_folder
 from netsim.experiment.plots import Plots
+from netsim.experiment.report import write_report
 from netsim.measure.books import PacketBooks
 from netsim.measure.collect import Recording
 from netsim.measure.fingerprint import fingerprint
@@ -33,6 +35,7 @@ from netsim.measure.frames import EVENT_TYPES, REQUEST_TYPES, events_frame, requ
 from netsim.measure.proxied import proxied_frame
 
 if TYPE_CHECKING:
+    from netsim.measure.page.model import Assumption
     from netsim.measure.split import LoadSplit
     from netsim.measure.summary import Failover
     from netsim.measure.text import Header
@@ -49,7 +52,8 @@ _PACKAGES: Final = ("k8s-netsim", "matplotlib", "numpy", "pandas", "pyarrow", "s
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """What was run. `spec` is the experiment's spec as plain JSON values; times in nanoseconds."""
+    """What was run. `spec` is the experiment's spec as plain JSON values; times in nanoseconds. `command` runs it
+    again, `assumptions` is what the model took for granted."""
 
     name: str
     seed: int
@@ -60,6 +64,8 @@ class RunInfo:
     spec: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    command: str = ""
+    assumptions: "tuple[Assumption, ...]" = ()
 
 
 class Results:
@@ -68,6 +74,8 @@ class Results:
     `requests` and `events` are the full tables, `proxied` is what ingress controllers asked of endpoints; statistics,
     figures and checks leave out what began before the end of the warm-up. `books` has an entry per replication.
     """
+
+    KIND: ClassVar[str] = "RunResult"
 
     def __init__(
         self,
@@ -122,6 +130,11 @@ class Results:
         results = cls(info, *frames, books, captures=captures, proxied=proxied)
         results.checks = tuple(check.evaluate(results.analysis) for check in checks)
         return results
+
+    def came_from(self, command: str, assumptions: "Iterable[Assumption]") -> "Results":
+        """Keep how to run it again and what the model took for granted. Returns itself."""
+        self.info = replace(self.info, command=command, assumptions=tuple(assumptions))
+        return self
 
     @property
     def fingerprint(self) -> str:
@@ -231,6 +244,7 @@ class Results:
             (part / "figures").mkdir()
             for name, plot in self.plot.all():
                 (part / "figures" / f"{name}.png").write_bytes(plot.png())
+        write_report(part, self)
         text = json.dumps(self.manifest(), indent=2, ensure_ascii=False)
         (part / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
@@ -239,8 +253,9 @@ class Results:
         i = self.info
         return {
             "schemaVersion": SCHEMA_VERSION,
-            "kind": "RunResult",
+            "kind": self.KIND,
             "name": i.name,
+            "command": i.command,
             "seed": i.seed,
             "replications": i.replications,
             "durationNs": i.duration_ns,
@@ -251,13 +266,16 @@ class Results:
             "checks": [asdict(check) for check in self.checks],
             "packets": [books.as_dict() for books in self.books],
             "spec": dict(i.spec),
+            "assumptions": [asdict(assumption) for assumption in i.assumptions],
         }
 
     @classmethod
     def read(cls, folder: str | Path) -> "Results":
         """Read a result folder back. FileNotFoundError when it is none, ValueError when it is damaged or too new."""
+        from netsim.experiment.assumptions import from_json
+
         source = Path(folder)
-        manifest = _read_manifest(source)
+        manifest = read_manifest(source)
         info = RunInfo(
             manifest["name"],
             manifest["seed"],
@@ -268,6 +286,8 @@ class Results:
             manifest["spec"],
             manifest["versions"],
             tuple(manifest["warnings"]),
+            manifest.get("command", ""),
+            from_json(manifest.get("assumptions", [])),
         )
         requests = pd.read_parquet(source / "requests.parquet")
         if "queries" not in requests:  # written before look-ups were a load
@@ -286,7 +306,8 @@ def _measured(table: pd.DataFrame, info: RunInfo) -> pd.DataFrame:
     return table[table["t_ns"] >= info.warmup_ns] if info.warmup_ns else table
 
 
-def _read_manifest(source: Path) -> dict[str, Any]:
+def read_manifest(source: Path) -> dict[str, Any]:
+    """`run.json` of a result folder. FileNotFoundError when it is none, ValueError when it is damaged or too new."""
     path = source / MANIFEST
     if not path.is_file():
         raise FileNotFoundError(f"{source} is no result folder: there is no {MANIFEST} in it")

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from netsim.measure.budget import STAGES
-from netsim.measure.confidence import quantile, quantile_interval
+from netsim.measure.confidence import Interval, quantile, quantile_interval
 from netsim.measure.gof import Floats
 from netsim.measure.split import LoadSplit
 from netsim.measure.style import BLACK, BLUE, ORANGE, STAGE_LOOK, VERMILION, Plot, canvas, look, thin, titled
@@ -163,25 +163,34 @@ def _about(share: float) -> str:
 
 
 def outage_plot(failover: Failover, fault: str) -> Plot:
-    """Distribution of the outage over the replications, with the median and its 95 % interval."""
+    """Distribution of the outage over the replications, with median and mean and their 95 % intervals."""
     with look():
         plot, axes = canvas(7.2, 3.2)
         x = np.sort(failover.of(fault)["outage_ns"].to_numpy(dtype=float)) / _S
         axes.ecdf(x, color=BLUE, linewidth=1.8)
         axes.plot(x, np.arange(1, x.size + 1) / x.size, "o", color=BLUE, markersize=3.5)
-        median, interval = quantile(x, 0.5), quantile_interval(x, 0.5)
-        if interval.known:
-            axes.plot([interval.low, interval.high], [0.5, 0.5], color=ORANGE, linewidth=5, solid_capstyle="butt",
-                      alpha=0.8, label="95% interval of the median")  # fmt: skip
-        axes.plot([median], [0.5], "D", color=BLACK, markersize=6, label=f"median {seconds(median * _S)}")
+        mean = failover.interval(fault)
+        _estimate(axes, "median", quantile(x, 0.5), quantile_interval(x, 0.5), (0.5, "D"))
+        _estimate(axes, "mean", float(x.mean()), Interval(mean.low / _S, mean.high / _S), (0.06, "s"))
         axes.set_ylim(0, 1.03)
         axes.margins(x=0.06)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:.0%}"))
         axes.set_xlabel("outage [s]")
         axes.set_ylabel("replications at most that long")
         titled(axes, f"Outage of {failover.service}, {fault}", f"{x.size} replications")
-        axes.legend(loc="lower right")
+        axes.legend(loc="center right")
         return plot
+
+
+def _estimate(axes: Axes, name: str, value: float, interval: Interval, look_: tuple[float, str]) -> None:
+    """A mark at a height, with its 95 % interval as a bar."""
+    height, marker = look_
+    words = f"{name} {seconds(value * _S)}"
+    if interval.known:
+        axes.plot([interval.low, interval.high], [height, height], color=ORANGE, linewidth=5, solid_capstyle="butt",
+                  alpha=0.8)  # fmt: skip
+        words += f", 95% CI {seconds_range(Interval(interval.low * _S, interval.high * _S))}"
+    axes.plot([value], [height], marker, color=BLACK, markersize=6, linestyle="", label=words)
 
 
 def latency_plot(requests: pd.DataFrame, title: str = "Latency") -> Plot:

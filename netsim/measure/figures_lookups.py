@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
 from netsim.measure.lookups import SLOW_LOOKUP_NS, lookups_of, queries_label
-from netsim.measure.style import GREY, SERIES, Plot, canvas, look, thin, titled
+from netsim.measure.style import DASHES, GREY, SERIES, Plot, canvas, look, thin, titled
 
 _MS: Final = 1e6
 
@@ -19,15 +19,14 @@ def lookup_plot(requests: pd.DataFrame, title: str = "Name look-ups") -> Plot:
     """Complementary distribution of the look-ups' times, a line per load, with the queries that each one needs."""
     found = lookups_of(requests)
     with look():
-        plot, axes = canvas(7.2, 3.4)
+        plot, axes = canvas(7.2, 3.2 + 0.1 * found["load"].nunique())
         for number, load in enumerate(dict.fromkeys(found["load"])):
             part = found[found["load"] == load]
             took = np.sort(part["latency_ns"].to_numpy(dtype=float)) / _MS
             longer = 1 - np.arange(took.size) / took.size
-            colour = SERIES[number % len(SERIES)]
-            axes.step(
-                took, longer, where="pre", color=colour, linewidth=1.6, label=queries_label(str(load), part)
-            )
+            colour, style = SERIES[number % len(SERIES)], DASHES[number % len(DASHES)]
+            label = queries_label(str(load), part)
+            axes.step(took, longer, where="pre", color=colour, linestyle=style, linewidth=1.6, label=label)
         axes.axvline(SLOW_LOOKUP_NS / _MS, color=GREY, linewidth=0.8, linestyle=":")
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -37,6 +36,6 @@ def lookup_plot(requests: pd.DataFrame, title: str = "Name look-ups") -> Plot:
         axes.set_ylabel("look-ups that take longer")
         thin(axes, "y")
         if not found.empty:
-            axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
+            plot.legend(loc="outside lower center", ncols=2, handlelength=3.2)
         titled(axes, title, f"{len(found):,} look-ups, {found['queries'].sum():,} queries")
         return plot

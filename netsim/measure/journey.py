@@ -1,19 +1,22 @@
 """Journeys: the steps that namespaces told about packets, put in order and made readable.
 
 A journey is what `netsim explain` prints: each packet with every hook, rule, rewrite, route and device it
-met, and the time. The same steps also make a Mermaid sequence diagram, for notebooks and Markdown.
+met, and the time. The same steps also make a sequence diagram (`sequence`), as a figure or in Mermaid.
 """
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netsim.kernel.journey import Step
-from netsim.wire.addr import ip_text
+from netsim.measure.sequence import Arrow, hosts, sequence
 from netsim.wire.describe import describe
 from netsim.wire.ndp import is_discovery
 from netsim.wire.packet import ARP
 
-_REWRITES = ("dnat", "snat", "ipvs", "encapsulate", "decapsulate")
+if TYPE_CHECKING:
+    from netsim.measure.style import Plot
+
 _MOVES = ("transmit", "receive")
 
 
@@ -92,32 +95,25 @@ class Journey:
         return f"{(at_ns - self.epoch_ns) / 1e6:.4f} ms"
 
     def mermaid(self) -> str:
-        """A sequence diagram: one actor per host, one arrow per link, a note per rewrite."""
+        """A sequence diagram: one actor per host, one arrow per link, a note per rewrite, in order of time."""
+        events = sequence(self)
+        identifiers = {name: f"h{number}" for number, name in enumerate(hosts(events))}
         lines = ["sequenceDiagram"]
-        actors = dict.fromkeys(step.namespace for packet in self.packets for step in packet.steps)
-        identifiers = {name: f"h{number}" for number, name in enumerate(actors)}
-        lines += [f"  participant {identifiers[name]} as {name}" for name in actors]
-        for packet in self.packets:
-            lines += self._arrows(packet, identifiers)
+        lines += [f"  participant {identifiers[name]} as {name}" for name in identifiers]
+        for event in events:
+            if isinstance(event, Arrow):
+                said = event.words.replace(";", ",").replace("#", " ")
+                arrow = f"{identifiers[event.source]}->>{identifiers[event.destination]}"
+                lines.append(f"  {arrow}: {said} ({event.target})")
+            else:
+                lines.append(f"  Note over {identifiers[event.host]}: {event.kind} {event.words}")
         return "\n".join(lines) + "\n"
 
-    def _arrows(self, packet: PacketJourney, identifiers: Mapping[str, str]) -> list[str]:
-        lines = []
-        before = packet.first
-        for step in packet.steps:
-            if step.kind == "receive" and step.namespace != before.namespace:
-                said = describe(step.flow, step.body).replace(";", ",").replace("#", " ")
-                arrow = f"{identifiers[before.namespace]}->>{identifiers[step.namespace]}"
-                lines.append(f"  {arrow}: {said} ({self._place(step.flow.dst)})")
-            elif step.kind in _REWRITES:
-                lines.append(f"  Note over {identifiers[step.namespace]}: {step.kind.upper()} {step.detail}")
-            elif step.kind == "drop":
-                lines.append(f"  Note over {identifiers[step.namespace]}: DROP {step.detail.split(':')[0]}")
-            before = step
-        return lines
+    def plot(self, title: str = "") -> "Plot":
+        """The sequence diagram as a figure: lifelines, arrows, rewrites marked."""
+        from netsim.measure.figures_sequence import sequence_plot
 
-    def _place(self, address: bytes) -> str:
-        return self.names.get(address, ip_text(address))
+        return sequence_plot(self, title)
 
     def filtered(self, keep: Callable[[PacketJourney], bool]) -> "Journey":
         """Only some of the packets."""
@@ -131,9 +127,13 @@ class Journey:
         return self.text()
 
     def _repr_html_(self) -> str:
+        """The diagram, and the text folded away."""
         from html import escape
 
-        return f"<pre style='line-height:1.25'>{escape(self.text())}</pre>"
+        told = f"<pre style='line-height:1.25'>{escape(self.text())}</pre>"
+        return (
+            f"{self.plot().image('sequence diagram')}<details><summary>every step</summary>{told}</details>"
+        )
 
 
 def _step_text(step: Step) -> str:

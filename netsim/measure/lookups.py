@@ -24,11 +24,16 @@ def lookups_of(requests: pd.DataFrame) -> pd.DataFrame:
 
 def lookup_lines(requests: pd.DataFrame) -> list[str]:
     """A table with a row per load, [] when nothing was looked up."""
-    found = lookups_of(requests)
-    if found.empty:
+    rows = lookup_rows(requests)
+    if not rows:
         return []
-    rows = [_row(str(load), found[found["load"] == load]) for load in sorted(found["load"].unique())]
     return ["Look-ups (time until the application knew)", *table(HEAD, rows, "lrrrrrrr")]
+
+
+def lookup_rows(requests: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The cells under HEAD, a row per load."""
+    found = lookups_of(requests)
+    return [_row(str(load), found[found["load"] == load]) for load in sorted(found["load"].unique())]
 
 
 def _row(load: str, part: pd.DataFrame) -> tuple[str, ...]:

@@ -27,8 +27,18 @@ VERMILION: Final = "#d55e00"
 PURPLE: Final = "#cc79a7"
 
 # For series such as endpoints; vermilion is left out: it always means failure.
-SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, YELLOW)
+SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, GREY)
 MARKERS: Final = ("o", "s", "^", "D", "v", "P", "X")
+# The same for lines without marks.
+DASHES: Final = (
+    "-",
+    (0, (5, 2)),
+    (0, (1.5, 1.5)),
+    (0, (6, 2, 1.5, 2)),
+    (0, (8, 3)),
+    (0, (3, 1)),
+    (0, (1, 3)),
+)
 
 STAGE_LOOK: Final[Mapping[str, tuple[str, str]]] = {
     "detect": (BLUE, ""),
@@ -90,11 +100,21 @@ class Plot(Figure):
         return buffer.getvalue()
 
     def svg(self) -> bytes:
-        """The figure as SVG without a date in it."""
+        """The figure as SVG without a date in it; its letters are text, in a font that is as wide where ours is not."""
         buffer = BytesIO()
         with look():
             self.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        return buffer.getvalue()
+        return buffer.getvalue().replace(b"'DejaVu Sans'", b"'DejaVu Sans', Verdana, sans-serif")
+
+    def image(self, alternative: str) -> str:
+        """An HTML image that holds the figure; the words are for readers who don't see it."""
+        from base64 import b64encode
+        from html import escape
+
+        data = b64encode(self.png()).decode()
+        width = round(self.get_figwidth() * self.dpi)
+        style = "max-width:100%;background:white"
+        return f'<img alt="{escape(alternative)}" width="{width}" style="{style}" src="data:image/png;base64,{data}">'
 
     def __repr__(self) -> str:
         titles = [axes.get_title(loc="left") for axes in self.axes]

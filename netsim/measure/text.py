@@ -68,7 +68,7 @@ def report(
     books: PacketBooks | None,
     checks: Sequence[CheckLine] = (),
     warnings: Sequence[str] = (),
-    harm: Iterable[Sequence[str]] = (),
+    harm: Iterable[list[str]] = (),
 ) -> str:
     """The whole report, ending with a newline; `harm`: further sections on what faults did (`harm_sections`)."""
     sections = [header_lines(header), request_lines(requests), lookup_lines(requests)]

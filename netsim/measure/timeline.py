@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
+from netsim.measure.around import first_marks, window
 from netsim.measure.events import find_service
 from netsim.measure.gof import Floats
 from netsim.measure.style import BLACK, GREY, MARKERS, SERIES, VERMILION, Plot, canvas, look, titled
@@ -32,15 +33,16 @@ def timeline_plot(requests: pd.DataFrame, failover: Failover | None, service: st
     """
     service = find_service(service, set(requests["service"]) - {""})
     own = requests[(requests["service"] == service) & (requests["replication"] == replication)]
-    marks = _marks(failover, replication)
+    marks = first_marks(failover, replication)
     with look():
         plot, axes = canvas(7.2, 3.9)
-        own = _window(own, marks)
+        own = window(own, marks)
         zero = float(marks["fault_ns"]) if marks else 0.0
         _points(axes, own, zero)
         if marks:
             _draw_marks(axes, marks, zero)
         axes.set_yscale("log")
+        axes.margins(y=0.08)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         low, high = axes.get_ylim()
         axes.yaxis.set_minor_formatter(FuncFormatter(lambda v, _: f"{v:g}" if high < 20 * low else ""))
@@ -49,27 +51,8 @@ def timeline_plot(requests: pd.DataFrame, failover: Failover | None, service: st
         fault = f", {marks['fault']}" if marks else ""
         note = f"replication {replication}, {len(own):,} requests shown"
         titled(axes, f"Requests to {service}{fault}", note, _LINES if marks else 0)
-        axes.legend(
-            loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4, handletextpad=0.3, columnspacing=1.4
-        )
+        plot.legend(loc="outside lower center", ncols=3, handletextpad=0.3, columnspacing=1.4)
         return plot
-
-
-def _marks(failover: Failover | None, replication: int) -> dict[str, Any]:
-    if failover is None:
-        return {}
-    own = failover.table[failover.table["replication"] == replication]
-    return {} if own.empty else dict(own.sort_values("fault_ns", kind="stable").iloc[0])
-
-
-def _window(own: pd.DataFrame, marks: Mapping[str, Any]) -> pd.DataFrame:
-    """From a little before the fault to a little after whatever came last."""
-    if not marks:
-        return own
-    fault = int(marks["fault_ns"])
-    ends = [int(marks[name]) for name in ("rules_ns", "last_failure_ns") if pd.notna(marks[name])]
-    length = max([*ends, fault + 1_000_000_000]) - fault
-    return own[(own["t_ns"] >= fault - length * 0.25) & (own["t_ns"] <= fault + length * 1.25)]
 
 
 def _points(axes: Axes, own: pd.DataFrame, zero: float) -> None:

@@ -1,0 +1,63 @@
+"""`report.html`: a result folder's page, made from results in memory or read back.
+
+Called by `Results.write`, `Comparison.write` and `netsim report`. Both ways give the same page.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from netsim.experiment.comparison import Comparison
+    from netsim.experiment.results import Results
+    from netsim.measure.page.model import Run
+
+REPORT: Final = "report.html"
+
+
+def report_html(results: "Results | Comparison") -> str:
+    """The page as text, which names nothing outside itself."""
+    from netsim.experiment.results import Results
+    from netsim.measure.page.model import Compared
+    from netsim.measure.page.pages import compare_page, run_page
+
+    if isinstance(results, Results):
+        return run_page(_run(results))
+    runs = {name: _run(result) for name, result in results.results.items()}
+    return compare_page(Compared(results.name, results.fingerprint, runs, results.table, results.command))
+
+
+def write_report(folder: Path, results: "Results | Comparison") -> Path:
+    """Write the page into a folder; its path."""
+    path = folder / REPORT
+    path.write_text(report_html(results), encoding="utf-8")
+    return path
+
+
+def read_results(folder: Path) -> "Results | Comparison":
+    """Whatever a result folder holds. FileNotFoundError when it is none, ValueError when it is damaged or too new."""
+    from netsim.experiment.comparison import Comparison
+    from netsim.experiment.results import Results, read_manifest
+
+    kind = read_manifest(folder).get("kind")
+    if kind == Comparison.KIND:
+        return Comparison.read(folder)
+    if kind != Results.KIND:
+        raise ValueError(f"{folder} holds a {kind}: no page is made of that")
+    return Results.read(folder)
+
+
+def _run(results: "Results") -> "Run":
+    from netsim.measure.page.model import Run
+
+    info = results.info
+    return Run(
+        results.header(),
+        results.analysis,
+        results.packets,
+        results.checks,
+        info.warnings,
+        info.assumptions,
+        info.versions,
+        info.spec,
+        info.command,
+    )
