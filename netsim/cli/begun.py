@@ -16,10 +16,16 @@ _STEPS = 100
 
 
 def begun(
-    file: Path, variant: str, seed: int | None, at: str, progress: Callable[[int, int], None]
+    file: Path,
+    variant: str,
+    seed: int | None,
+    at: str,
+    progress: Callable[[int, int], None],
+    at_zero: "Callable[[Cluster], object] | None" = None,
 ) -> "Cluster":
-    """The cluster at that moment. Raises SpecErrors for a file with mistakes, LookupError for an unknown variant,
-    ValueError for a moment that is none or not in the experiment."""
+    """The cluster at that moment; `at_zero` is called with it before anything has happened. Raises SpecErrors for
+    a file with mistakes, LookupError for an unknown variant, ValueError for a moment that is none or not in the
+    experiment."""
     from netsim.engine import parse_duration
     from netsim.experiment.loader import ExperimentBundle, load
 
@@ -30,6 +36,8 @@ def begun(
             raise LookupError(f"{file} is a topology: it has no variants")
         loaded = loaded.variant(variant)
     cluster = _at_zero(loaded, seed, at_ns)
+    if at_zero is not None:
+        at_zero(cluster)
     for step in range(1, _STEPS + 1):
         cluster.at(at_ns * step // _STEPS)
         progress(step, _STEPS)

@@ -9,8 +9,10 @@ from typing import Annotated
 
 import typer
 
+from netsim.cli.capturing import FILE, Patterns, Written, capturing
 
-def exec_(
+
+def exec_(  # noqa: PLR0913, PLR0917 - one parameter per option
     where: Annotated[
         str, typer.Argument(metavar="POD", help="A pod, node/NAME or external/NAME.", show_default=False)
     ],
@@ -20,6 +22,8 @@ def exec_(
     limit: Annotated[str, typer.Option(help="Interrupt the command after this (simulated) time.")] = "60s",
     variant: Annotated[str, typer.Option(help="Which of the experiment's variants.")] = "",
     seed: Annotated[int | None, typer.Option(help="Which of the possible runs.", min=0)] = None,
+    capture: Patterns = None,
+    write: Written = FILE,
 ) -> int:
     """Run nslookup, dig, curl, ping, env... in a pod and print what the tool prints."""
     from netsim.cli.begun import begun
@@ -28,7 +32,8 @@ def exec_(
     try:
         with progress_bar(f"running to {at}") as progress:
             cluster = begun(file, variant, seed, at, progress)
-        result = cluster.exec(where, command, limit)
+        with capturing(cluster, capture, write):
+            result = cluster.exec(where, command, limit)
     except (LookupError, ValueError) as error:
         print(f"netsim exec: {error.args[0]}", file=sys.stderr)
         return 2

@@ -18,7 +18,7 @@ import typer
 
 from netsim.cli.describe import describe
 from netsim.cli.exec import exec_
-from netsim.cli.explain import explain
+from netsim.cli.explain import HtmlMayLackFile, explain
 from netsim.cli.get import get
 from netsim.cli.report import report
 from netsim.cli.run import run
@@ -37,7 +37,7 @@ app = typer.Typer(
 
 app.command()(run)
 app.command()(validate)
-app.command()(explain)
+app.command(cls=HtmlMayLackFile)(explain)
 app.command()(get)
 app.command("exec")(exec_)
 app.command()(report)

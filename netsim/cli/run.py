@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     file: Annotated[Path, typer.Argument(help="Experiment file.", show_default=False)],
     seed: Annotated[int | None, typer.Option(help="Instead of the experiment's own.", min=0)] = None,
     replications: Annotated[int | None, typer.Option(help="Instead of the experiment's own.", min=1)] = None,
@@ -20,6 +20,14 @@ def run(
         Path | None, typer.Option(help="Where the results go.", show_default="results/NAME")
     ] = None,
     variant: Annotated[str, typer.Option(help="Only this one of the experiment's variants.")] = "",
+    capture: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INTERFACES",
+            help='Record packets of the first replication: pod/NAME, node/NAME:DEVICE, router, "*"...',
+            show_default=False,
+        ),
+    ] = None,
     figures: Annotated[bool, typer.Option(help="Draw the figures.")] = True,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no remarks.")] = False,
 ) -> int:
@@ -35,8 +43,16 @@ def run(
         except LookupError as error:
             print(f"netsim run: {error.args[0]}", file=sys.stderr)
             return 2
-    with progress_bar(f"running {experiment.name}", quiet) as progress:
-        results = experiment.run(seed=seed, replications=replications, jobs=jobs, progress=progress)
+    if capture:
+        experiment = experiment.capturing(*capture)
+    try:
+        with progress_bar(f"running {experiment.name}", quiet) as progress:
+            results = experiment.run(seed=seed, replications=replications, jobs=jobs, progress=progress)
+    except LookupError as error:
+        if type(error) is not LookupError:  # a KeyError or IndexError is a bug
+            raise
+        print(f"netsim run: {error.args[0]}", file=sys.stderr)
+        return 2
     print(results.text(), end="", flush=True)  # before what stderr says, also when both go into one pipe
     folder = results.write(out or Path("results") / experiment.name, figures=figures)
     if not quiet:

@@ -7,6 +7,7 @@ result.requests, result.load_split("my-nginx"), result.plot.failover("my-nginx")
 
 import shlex
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,6 +68,10 @@ class Experiment:
         """One variant as an experiment of its own. Raises LookupError naming those there are."""
         return Experiment(self._bundle.variant(name))
 
+    def capturing(self, *patterns: str) -> "Experiment":
+        """The same experiment with a capture of these interfaces (`Cluster.tcpdump`) in the first replication."""
+        return Experiment(_capturing(self._bundle, patterns))
+
     def cluster(self, seed: int | None = None) -> "Cluster":
         """The experiment's cluster, to look at or to play with by hand."""
         from netsim.experiment.cluster import Cluster
@@ -77,6 +82,12 @@ class Experiment:
         spec = self.spec
         counts = f"{len(spec.load)} loads, {len(spec.faults)} faults, {spec.replications} replications"
         return f"<Experiment {self.name}: {counts}>"
+
+
+def _capturing(bundle: ExperimentBundle, patterns: tuple[str, ...]) -> ExperimentBundle:
+    spec = bundle.spec.model_copy(update={"capture": (*bundle.spec.capture, *patterns)})
+    variants = tuple(_capturing(variant, patterns) for variant in bundle.variants)
+    return replace(bundle, spec=spec, variants=variants)
 
 
 def _run(
@@ -138,6 +149,7 @@ def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]")
         checks=checks,
         warnings=bundle.notes,
     )
+    results.played = (bundle, seed)
     return results.came_from(_command(bundle, seed, len(recordings)), assumptions(bundle.topology))
 
 

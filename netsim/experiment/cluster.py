@@ -28,6 +28,7 @@ from netsim.experiment.fillers import fillers
 from netsim.fabric.capture import Capture
 from netsim.fabric.fabric import Cable
 from netsim.fabric.host import Host
+from netsim.fabric.tcpdump import Tcpdump
 from netsim.measure.books import PacketBooks
 from netsim.wire.addr import Address, ip, ip_text
 from netsim.workload.containers import Containers
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from netsim.experiment.exec import CommandResult
     from netsim.experiment.explain import Explained
+    from netsim.experiment.flows import Observed
     from netsim.experiment.loader import Topology
     from netsim.experiment.spec_cluster import ClusterSpec
     from netsim.experiment.spec_select import Selector
@@ -62,6 +64,7 @@ class Cluster:
 
             topology = load_topology(topology)
         self.topology = topology
+        self.seed = seed
         self.spec: ClusterSpec = topology.spec
         self.engine = Engine(seed)
         self.fabric = build_fabric(self.engine, self.spec)
@@ -268,11 +271,32 @@ class Cluster:
         self.fabric.cable_added.append(consider)
         return capture
 
-    def write_pcapng(self, capture: Capture, path: str | Path) -> int:
+    def tcpdump(self, *patterns: str, strict: bool = True) -> Tcpdump:
+        """Listen on interfaces from now on, as tcpdump does: `pod/client`, `node/worker-1:veth*`, `external/laptop`,
+        `router`; without a pattern on all. Stop it with `.stop()`, write it with `write_pcapng`. Interfaces of pods to
+        come are included. Raises LookupError for a pattern that means none that there is, unless not `strict`."""
+        dump = Tcpdump(self.fabric, patterns)
+        wrong = dump.unmatched() if strict else []
+        if wrong:
+            dump.stop()
+            hosts = ", ".join(sorted(host.name for host in self.fabric.hosts() if host.alive))
+            raise LookupError(f"no interface is meant by {wrong[0]} (hosts there are: {hosts})")
+        return dump
+
+    def observe(self, host: str = "") -> "Observed":
+        """Observe packets on all nodes from now on, as Hubble does; `.flows()` gives them, oldest first."""
+        from netsim.experiment.flows import observe
+
+        self._settled()
+        return observe(self, host)
+
+    def write_pcapng(self, capture: Capture | Tcpdump, path: str | Path) -> int:
         """Write a capture as a pcapng file with names and comments; the number of packets in it."""
+        from netsim.experiment.about import APPLICATION, about_cluster
         from netsim.measure.pcap import write_pcapng
 
-        return write_pcapng(capture, path, self.names(), self.epoch_ns)
+        told = about_cluster(self)
+        return write_pcapng(capture, path, self.names(), self.epoch_ns, told, APPLICATION)
 
     def explain(
         self,

@@ -7,6 +7,7 @@ probes and other traffic go on but are left out.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from netsim.experiment.cluster import Cluster
     from netsim.fabric.host import Host
     from netsim.kernel.errno import Errno
+    from netsim.measure.stepper import Scene
     from netsim.wire.packet import Packet
     from netsim.workload.clients import Exchange
     from netsim.workload.resolver_lookup import LookupResult
@@ -36,20 +38,33 @@ _AFTER_NS = 100 * MS
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """What happened: a sentence, and the journey of every packet."""
+    """What happened: a sentence, the journey of every packet, and the hosts that they passed."""
 
     question: str
     outcome: str
     journey: Journey
+    scene: "Scene"
 
     def text(self) -> str:
         """For a terminal."""
         return f"{self.question}\n{self.outcome}\n\n{self.journey.text()}"
 
-    def _repr_html_(self) -> str:
-        from html import escape
+    def html(self) -> str:
+        """The packet stepper: one self-contained page."""
+        from netsim.measure.stepper import page
 
-        return f"<p><b>{escape(self.question)}</b><br>{escape(self.outcome)}</p>{self.journey._repr_html_()}"
+        return page(self.question, self.outcome, self.journey, self.scene)
+
+    def write_html(self, path: str | Path) -> Path:
+        """Write the page; where it is. Raises OSError."""
+        target = Path(path)
+        target.write_text(self.html(), encoding="utf-8")
+        return target
+
+    def _repr_html_(self) -> str:
+        from netsim.measure.stepper import embedded
+
+        return embedded(self.question, self.outcome, self.journey, self.scene)
 
     def __repr__(self) -> str:
         return self.text()
@@ -69,6 +84,9 @@ def explain(
     started_ns = cluster.engine.now
     proxied: list[ProxiedRequest] = []
     answered = next((ask for scheme, ask in _SCHEMES.items() if target.startswith(scheme)), None)
+    for watched in cluster.fabric.hosts():
+        if watched.ns.conntrack is not None:
+            watched.ns.conntrack.settle()  # so that the counters in the steps are whole
     stop = cluster.follow(steps.append)
     end_log = cluster.engine.bus.subscribe(ProxiedRequest, proxied.append)
     try:
@@ -81,7 +99,15 @@ def explain(
         end_log()
     mine = _of_client(steps, host.addresses, _behind(proxied, steps, host.addresses))
     journey = Journey(mine, started_ns, cluster.names(), arp)
-    return Explained(f"{source} asks {target}", outcome, journey)
+    return explained(f"{source} asks {target}", outcome, journey, cluster)
+
+
+def explained(question: str, outcome: str, journey: Journey, cluster: "Cluster") -> Explained:
+    """A journey with the hosts that it passed, as they are now."""
+    from netsim.measure.stepper import scene_of
+
+    hosts = dict.fromkeys(step.namespace for packet in journey.packets for step in packet.steps)
+    return Explained(question, outcome, journey, scene_of(cluster.fabric, hosts))
 
 
 _Ends = frozenset[tuple[bytes, int]]

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from netsim.experiment.about import APPLICATION, about_cluster, about_experiment
 from netsim.experiment.backends import Backends
 from netsim.experiment.url_variables import NO_HOST, expanded, references
 from netsim.fabric.http_messages import Messages
@@ -44,7 +45,7 @@ def play(
     recorder = Recorder(cluster.engine.bus)
     generators = begin(cluster, spec)
     epoch_ns = recorder.epoch_ns = cluster.epoch_ns
-    capture = cluster.capture(*spec.capture) if spec.capture and replication == 0 else None
+    dump = cluster.tcpdump(*spec.capture) if spec.capture and replication == 0 else None
     for step in range(1, steps + 1):
         cluster.engine.run(epoch_ns + spec.duration_ns * step // steps)
         progress(spec.duration_ns * step // steps)
@@ -52,9 +53,12 @@ def play(
         generator.stop(cluster.engine.now)
     recorder.stop()
     recording = recorder.recording(replication, cluster.engine.now, cluster.books(), cluster.counters())
-    if capture is None:
+    if dump is None:
         return recording
-    return replace(recording, captures={"capture": pcapng_bytes(capture, cluster.names(), epoch_ns)})
+    dump.stop()
+    about = f"{about_experiment(spec)}\n{about_cluster(cluster)}"
+    data = pcapng_bytes(dump, cluster.names(), epoch_ns, about, APPLICATION)
+    return replace(recording, captures={"capture": data})
 
 
 def begin(cluster: "Cluster", spec: "ExperimentSpec") -> list[LoadGenerator | LookupGenerator]:

@@ -35,6 +35,8 @@ from netsim.measure.frames import EVENT_TYPES, REQUEST_TYPES, events_frame, requ
 from netsim.measure.proxied import proxied_frame
 
 if TYPE_CHECKING:
+    from netsim.experiment.explain import Explained
+    from netsim.experiment.loader import ExperimentBundle
     from netsim.measure.page.model import Assumption
     from netsim.measure.split import LoadSplit
     from netsim.measure.summary import Failover
@@ -96,6 +98,7 @@ class Results:
         self.proxied = typed([], REQUEST_TYPES) if proxied is None else proxied
         self.analysis = Analysis(_measured(requests, info), events, _measured(self.proxied, info))
         self.plot = Plots(self.analysis)
+        self.played: tuple[ExperimentBundle, int] | None = None  # what to play again for a journey
 
     @classmethod
     def from_recordings(
@@ -174,6 +177,19 @@ class Results:
     def failed_requests(self) -> pd.DataFrame:
         """One row per failed request with its cause."""
         return self.analysis.failed_requests
+
+    def journey(self, request: int, replication: int = 0) -> "Explained":
+        """Follow one request of `requests` packet by packet: its replication is played again up to it. LookupError for
+        a request that there is not, or when the results come from a folder, which holds no topology."""
+        from netsim.experiment.replay import replay
+
+        if self.played is None:
+            raise LookupError("results read from a folder cannot be played again: run the experiment")
+        table = self.requests
+        rows = table[(table["request"] == request) & (table["replication"] == replication)]
+        if rows.empty:
+            raise LookupError(f"replication {replication} has no request {request}")
+        return replay(*self.played, replication, request, int(rows["t_ns"].iloc[0]))
 
     # ------------------------------------------------------------------ showing
     def text(self) -> str:

@@ -58,6 +58,10 @@ class Netem:
     rate_bps: int = 0
 
 
+def _nobody(packet: "Packet") -> None:
+    """The cable ends nowhere."""
+
+
 class Link:
     """From one device to whatever `connect` names."""
 
@@ -68,8 +72,10 @@ class Link:
         "_env",
         "_ps_per_byte",
         "_queue",
+        "_receiver",
         "_rng",
         "_schedule",
+        "arrivals",
         "busy_ns",
         "bytes",
         "delay_ns",
@@ -77,6 +83,7 @@ class Link:
         "drops",
         "duplicated",
         "forward",
+        "lost",
         "name",
         "netem",
         "packets",
@@ -106,12 +113,28 @@ class Link:
         self.netem: Netem | None = None
         self._blocked: list[Callable[[Packet], bool]] = []
         self.taps: list[Tap] = []
+        self.arrivals: list[Callable[[Packet], None]] = []
+        self.lost: list[Callable[[Packet, DropReason, int], None]] = []
+        self._receiver: Callable[[Packet], None] = _nobody
         self.forward: Callable[[Packet, int], None] = self.send
 
     def connect(self, arrived: Callable[["Packet"], None]) -> None:
         """What to call with each packet at the other end."""
-        self._arrived = (arrived,)
+        self._receiver = arrived
+        self._arrived = (*self.arrivals, arrived)
         self.rewire()
+
+    def on_arrival(self, tap: Callable[["Packet"], None]) -> Callable[[], None]:
+        """Tell of each packet that arrives, before its receiver gets it, until what this returns is called. Packets
+        that are under way already are not told of."""
+        self.arrivals.append(tap)
+        self.connect(self._receiver)
+
+        def stop() -> None:
+            self.arrivals.remove(tap)
+            self.connect(self._receiver)
+
+        return stop
 
     def rewire(self) -> None:
         """Let the device use the right `send` for the present state, and its namespace forget the old one."""
@@ -207,6 +230,8 @@ class Link:
         return max(0, extra)
 
     def _lose(self, packet: "Packet", reason: DropReason, now: int) -> None:
+        for told in self.lost:
+            told(packet, reason, now)
         if self.device is not None:
             self.device.ns.drop(packet, "LINK", reason, now, self.device)
         else:

@@ -115,7 +115,7 @@ class Traversal:
     """One packet crossing one namespace: what netfilter knows at a hook (struct nf_hook_state and the skb's notes).
 
     `visited` counts the rules that a linear evaluation would have visited, which is what the crossing costs in
-    simulated time; `trace`, when not None, collects what happened for a journey.
+    simulated time; `trace`, when not None, collects the rules that matched, for those who listen.
     """
 
     __slots__ = (
@@ -145,7 +145,7 @@ class Traversal:
         self.visited = 0
         self.ipvs: Any = None  # the IPVS connection that has dealt with the packet (skb->ipvs_property)
         self.stolen = False
-        self.trace: list[Any] | None = [] if ns.journeys else None
+        self.trace: list[Any] | None = [] if ns.journeys or ns.rewrite_subscribers else None
 
     @property
     def in_dev(self) -> str:

@@ -19,12 +19,12 @@ result of ip_vs_in_icmp and ip_vs_out_icmp; without `conntrack` they are not.
 
 from typing import TYPE_CHECKING, Final
 
-from netsim.kernel import icmp, ipvs_path, path
+from netsim.kernel import icmp, ipvs_path, ipvs_text, path
 from netsim.kernel.conntrack import ORIGINAL
 from netsim.kernel.hooks import ACCEPT, STOLEN, UNTRACKED, DropReason, Hook, Traversal, Verdict
 from netsim.kernel.ipvs import Ipvs
 from netsim.kernel.ipvs_states import INPUT, OUTPUT, TcpState
-from netsim.kernel.netfilter import nat_destination, nat_source
+from netsim.kernel.netfilter import nat_destination, nat_source, tell_rewritten
 from netsim.kernel.releases import since
 from netsim.wire.packet import RST, SCTP, SYN, TCP, UDP, Flow
 
@@ -83,6 +83,9 @@ def ip_vs_in(t: Traversal) -> Verdict:
         if connection is None:
             t.ns.icmp_error(t.packet, icmp.UNREACHABLE, icmp.PORT, t.now)
             return DropReason.IPVS_NO_REAL_SERVER
+        if t.ns.rewrite_subscribers:
+            after = flow._replace(dst=connection.dest.address, dport=connection.dest.port)
+            tell_rewritten(t, "ipvs", after, f"ipvs: {ipvs_text.matched(connection).text}")
     connection.saw(INPUT, t.packet, t.now)
     return _transmit(t, connection)
 
@@ -137,7 +140,7 @@ def _transmit(t: Traversal, connection: "Connection") -> Verdict:
     packet.flow = Flow(flow.src, dest.address, flow.sport, dest.port, flow.proto)
     t.ipvs = connection
     if ns.journeys:
-        ns.tell(packet, t.now, "ipvs", str(packet.flow), t.hook.name)
+        ns.tell(packet, t.now, "ipvs", str(packet.flow), t.hook.name, ipvs_text.matched(connection))
     local = ns.is_local(dest.address)
     if not local:
         if flow.src[0] == _LOOPBACK_FIRST_BYTE and len(flow.src) == 4:
@@ -199,8 +202,9 @@ def ip_vs_out(t: Traversal) -> Verdict:
     virtual = connection.flow
     t.packet.flow = Flow(virtual.dst, flow.dst, virtual.dport, flow.dport, flow.proto)
     t.ipvs = connection
-    if t.ns.journeys:
-        t.ns.tell(t.packet, t.now, "ipvs", str(t.packet.flow), t.hook.name)
     connection.saw(OUTPUT, t.packet, t.now)
+    if t.ns.journeys:
+        hit = ipvs_text.matched(connection)
+        t.ns.tell(t.packet, t.now, "ipvs", str(t.packet.flow), t.hook.name, hit)
     _tell_conntrack(t, connection, OUTPUT)
     return ACCEPT

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel.ipvs_service import HASH_PORT, PROTOCOL_TEXT, Dest, Service
+from netsim.kernel.journey import RuleHit
 from netsim.wire.packet import SCTP, TCP, UDP, endpoint_text
 
 if TYPE_CHECKING:
@@ -45,6 +46,17 @@ def listing(ipvs: "Ipvs") -> str:
             for dest in _dests(service)
         ]
     return _joined(lines)
+
+
+def matched(connection: "Connection") -> RuleHit:
+    """The virtual server that a packet was for and the real server it got, as `ipvsadm -Ln --stats` has them now."""
+    dest = connection.dest
+    service = dest.service
+    real = f"  -> {endpoint_text(*dest.key):<28}{_numbers(dest.stats.row())}"
+    saved = "\n".join((_STATS_HEAD[1], f"{_name(service):<33}{_numbers(service.stats.row())}", real))
+    server = f"{_OPTIONS[service.key.protocol]} {endpoint_text(service.key.address, service.key.port)}"
+    chosen = f"{server} -s {service.server.scheduler} -r {endpoint_text(*dest.key)} -m -w {dest.weight}"
+    return RuleHit("ipvs", service.server.scheduler, chosen, saved)
 
 
 def stats(ipvs: "Ipvs") -> str:

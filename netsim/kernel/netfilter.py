@@ -24,6 +24,7 @@ from netsim.kernel.hooks import (
     Traversal,
     Verdict,
 )
+from netsim.kernel.journey import Rewritten
 from netsim.kernel.matches import OutInterface
 from netsim.kernel.targets import Dnat, Drop, Masquerade, NoTrack, Snat, Target
 from netsim.kernel.xtables import Xtables
@@ -113,7 +114,7 @@ def conntrack_in(t: Traversal) -> Verdict:
             half = clash.begin(conntrack, half.entry, packet, now)
             t.ct, packet.ct, t.ctstate = half, half, NEW
             if ns.journeys:
-                ns.tell(packet, now, "conntrack", f"NEW, in a race with {half.entry.text(now)}", t.hook.name)
+                _tell_entry(t, "NEW, in a race with ", half.entry)
             return ACCEPT
         if not conntrack.update(half, packet, now):
             return _invalid(t)
@@ -126,7 +127,7 @@ def conntrack_in(t: Traversal) -> Verdict:
     entry = half.entry
     t.ctstate = ESTABLISHED if entry.seen_reply or half.direction != ORIGINAL else NEW
     if ns.journeys:
-        ns.tell(packet, now, "conntrack", f"{t.ctstate} {entry.text(now)}", t.hook.name)
+        _tell_entry(t, f"{t.ctstate} ", entry)
     return ACCEPT
 
 
@@ -145,8 +146,13 @@ def _first_packet(t: Traversal, conntrack: Conntrack, old: Half | None) -> Verdi
     t.ct = t.packet.ct = half
     t.ctstate = NEW
     if t.ns.journeys:
-        t.ns.tell(t.packet, t.now, "conntrack", f"NEW {half.entry.text(t.now)}", t.hook.name)
+        _tell_entry(t, "NEW ", half.entry)
     return ACCEPT
+
+
+def _tell_entry(t: Traversal, said: str, entry: Entry) -> None:
+    text = entry.text(t.now)
+    t.ns.tell(t.packet, t.now, "conntrack", f"{said}{text}", t.hook.name, entry=text)
 
 
 def _understand(packet: Packet) -> None:
@@ -197,6 +203,9 @@ def nat_destination(t: Traversal) -> Verdict:
             target = _nat_rules(t)
             if type(target) is Dnat:
                 nat.dnat(entry, target.address, target.port)
+                if t.ns.rewrite_subscribers:
+                    after = nat.with_destination(t.packet.flow, entry.original.rewritten)
+                    tell_rewritten(t, "dnat", after)
             elif type(target) is Drop:
                 return DropReason.NETFILTER_DROP
         if entry.nat & DST_NAT:
@@ -239,14 +248,25 @@ def _choose_source(t: Traversal, entry: Entry) -> DropReason | None:
         return DropReason.NETFILTER_DROP
     elif ns.conntrack.lookup(entry.reply.flow, t.now) is not None and entry.rival is None:
         found = nat.snat(ns, entry, entry.reply.flow.dst, 0, False, t.now)
+    if ns.rewrite_subscribers and entry.nat & SRC_NAT:
+        tell_rewritten(t, "snat", nat.with_source(t.packet.flow, entry.original.rewritten))
     return None if found else DropReason.NAT_NO_PORT
+
+
+def tell_rewritten(t: Traversal, kind: str, after: Flow, rule: str = "") -> None:
+    """A flow's first packet is to become `after`, by the rule that matched last."""
+    ns, before = t.ns, t.packet.flow
+    decided = rule or (str(t.trace[-1]) if t.trace else "")
+    for subscriber in ns.rewrite_subscribers:
+        subscriber(Rewritten(t.now, ns.name, t.hook.name, kind, before, after, decided))
 
 
 def _rewrite(t: Traversal, flow: Flow, kind: str) -> None:
     if flow != t.packet.flow:
-        if t.ns.journeys:
-            t.ns.tell(t.packet, t.now, kind, str(flow), t.hook.name)
         t.packet.flow = flow
+        if t.ns.journeys:
+            entry = t.ct.entry.text(t.now) if t.ct is not None else ""
+            t.ns.tell(t.packet, t.now, kind, str(flow), t.hook.name, entry=entry)
 
 
 def _nat_rules(t: Traversal) -> Target | None:
@@ -278,7 +298,7 @@ def confirm(t: Traversal) -> Verdict:
     if not t.ns.conntrack.confirm(half.entry, t.now):
         return DropReason.CONNTRACK_INSERT_FAILED
     if t.ns.journeys:
-        t.ns.tell(t.packet, t.now, "conntrack", f"confirmed {half.entry.text(t.now)}", t.hook.name)
+        _tell_entry(t, "confirmed ", half.entry)
     return ACCEPT
 
 
@@ -286,8 +306,7 @@ def _clash(t: Traversal, conntrack: Conntrack, loser: Entry) -> Verdict:
     """The entry of another CPU's packet is in the table already."""
     survives = clash.resolve(conntrack, loser, t.now)
     if t.ns.journeys:
-        how = "resolved" if survives else "insert_failed"
-        t.ns.tell(t.packet, t.now, "conntrack", f"clash, {how}: {loser.text(t.now)}", t.hook.name)
+        _tell_entry(t, f"clash, {'resolved' if survives else 'insert_failed'}: ", loser)
     if not survives:
         return DropReason.CONNTRACK_INSERT_FAILED
     t.ct = None  # nothing about this packet is to be remembered for the flow

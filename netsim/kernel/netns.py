@@ -16,7 +16,7 @@ from netsim.kernel.conntrack import Conntrack, Path
 from netsim.kernel.errno import Errno
 from netsim.kernel.firstpath import First
 from netsim.kernel.hooks import DropReason, Hook, HookFunction
-from netsim.kernel.journey import Dropped, Step
+from netsim.kernel.journey import Dropped, Rewritten, RuleHit, Step
 from netsim.kernel.neighbour import Neighbours, NextHop
 from netsim.kernel.routing import Route, Routes
 from netsim.kernel.sysctl import Sysctl
@@ -109,6 +109,7 @@ class Namespace:
         "output",
         "paths",
         "random",
+        "rewrite_subscribers",
         "routes",
         "sent",
         "sockets",
@@ -160,6 +161,7 @@ class Namespace:
         self.copied = 0  # by floods of a bridge: packets that nobody sent
         self.drops: Counter[tuple[str, DropReason]] = Counter()
         self.drop_subscribers: list[Callable[[Dropped], None]] = []
+        self.rewrite_subscribers: list[Callable[[Rewritten], None]] = []
         self.journeys: list[Callable[[Step], None]] = []
 
     # ------------------------------------------------------------------ configuration (ip link, ip addr, ip route)
@@ -260,23 +262,58 @@ class Namespace:
 
     # ------------------------------------------------------------------ books and observers
     def drop(
-        self, packet: Packet, hook: Hook | str, reason: DropReason, now: int, device: Device | None = None
+        self,
+        packet: Packet,
+        hook: Hook | str,
+        reason: DropReason,
+        now: int,
+        device: Device | None = None,
+        rule: str = "",
     ) -> None:
-        """End a packet here: counted by hook and reason, and told to whoever listens."""
+        """End a packet here: counted by hook and reason, and told to whoever listens. `rule`: what dropped it."""
         where = hook if isinstance(hook, str) else hook.name
         self.drops[where, reason] += 1
         packet.ct = None
         for subscriber in self.drop_subscribers:
             name = device.name if device else ""
-            subscriber(Dropped(now, self.name, where, reason, packet.flow, packet.uid, name))
+            last = packet.copy(packet.uid)
+            subscriber(Dropped(now, self.name, where, reason, packet.flow, packet.uid, name, last, rule))
         if self.journeys:
             self.tell(packet, now, "drop", f"{reason.name}: {reason.value}", where)
 
-    def tell(self, packet: Packet, now: int, kind: str, detail: str, where: str = "") -> None:
-        """Add a step to the journeys being followed."""
-        step = Step(now, self.name, where, kind, detail, packet.flow, packet.ttl, packet.uid, packet.body)
+    def tell(
+        self,
+        packet: Packet,
+        now: int,
+        kind: str,
+        detail: str,
+        where: str = "",
+        rule: RuleHit | None = None,
+        entry: str = "",
+    ) -> None:
+        """Add a step to the journeys being followed; `entry` is the packet's conntrack entry as text."""
+        flow, ttl, uid = packet.flow, packet.ttl, packet.uid
+        step = Step(
+            now, self.name, where, kind, detail, flow, ttl, uid, packet.body, packet.macs, rule, entry
+        )
         for subscriber in self.journeys:
             subscriber(step)
+
+    def listen(
+        self, rewritten: Callable[[Rewritten], None], dropped: Callable[[Dropped], None]
+    ) -> Callable[[], None]:
+        """Tell what NAT decides and what is dropped, until what this returns is called. First packets of flows take
+        the full way meanwhile, the others need not."""
+        self.rewrite_subscribers.append(rewritten)
+        self.drop_subscribers.append(dropped)
+        self.changed()
+
+        def stop() -> None:
+            self.rewrite_subscribers.remove(rewritten)
+            self.drop_subscribers.remove(dropped)
+            self.changed()
+
+        return stop
 
     def follow(self, subscriber: Callable[[Step], None]) -> Callable[[], None]:
         """Report every step of every packet, until what this returns is called; remembered paths are not used

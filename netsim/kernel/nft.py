@@ -8,6 +8,7 @@ Source: net/netfilter/nf_tables_core.c (`nft_do_chain`), nf_tables_api.c of Linu
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from netsim.kernel import nft_transaction as tx
@@ -110,11 +111,16 @@ class Nftables(RuleEngine):
         return self._counters.setdefault((table, chain, position), Counter())
 
     def _tell(self, table: str, chain: Chain, position: int, verdict: Verdict, t: "Traversal") -> None:
-        hit = NftRuleHit(table, chain.name, chain.rules[position].listed(), str(verdict))
+        hit = NftRuleHit(table, chain.name, chain.rules[position].listed(), verdict=str(verdict))
         assert t.trace is not None
         t.trace.append(hit)
         if t.ns.journeys:
-            t.ns.tell(t.packet, t.now, "rule", str(hit), t.hook.name)
+            counter = ""
+            if chain.rules[position].counted:
+                packets, size = self._hits[-1].including(t.packet.size)
+                counter = f"counter packets {packets} bytes {size}"
+            hit = replace(hit, saved=chain.rules[position].listed(counter))
+            t.ns.tell(t.packet, t.now, "rule", str(hit), t.hook.name, hit)
 
     # ------------------------------------------------------------------ changes
     def commit(self, transaction: tx.Transaction) -> None:

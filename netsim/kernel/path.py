@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from netsim.kernel.netns import Device, Namespace
 
 _FRAME_HEADER = 14
+_BY_RULE = (DropReason.NETFILTER_DROP, DropReason.NETFILTER_REJECT)
 _FORESEEN = (TCP, UDP)
 _BEGUN = (0, int(TcpState.SYN_SENT))  # UDP, or a connection that begins with its SYN
 
@@ -79,7 +80,8 @@ def run(t: Traversal, hook: Hook) -> bool:
             if verdict is STOLEN:
                 t.stolen = True
             else:
-                ns.drop(t.packet, hook, verdict, t.now, t.in_device)
+                rule = str(t.trace[-1]) if t.trace and verdict in _BY_RULE else ""
+                ns.drop(t.packet, hook, verdict, t.now, t.in_device, rule)
             return False
     return True
 

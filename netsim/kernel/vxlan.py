@@ -14,6 +14,7 @@ Simplified: IPv4 outside, no learning and no flooding to remotes (flannel progra
 outer packet, and marks do not go outside with it.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel import path
@@ -55,6 +56,22 @@ class Vxlan:
         """The text of `bridge fdb show dev DEVICE`."""
         remote = [(mac, at) for mac, at in self.fdb.items() if at != self.local]
         return "".join(f"{mac_text(mac)} dst {ip_text(at)} self permanent\n" for mac, at in remote)
+
+    def on_arrival(self, tap: Receiver) -> Callable[[], None]:
+        """Tell of each frame that comes out of the tunnel, before the device gets it, until what this returns is
+        called."""
+        plain = self._arrived
+
+        def arrived(packet: Packet) -> None:
+            tap(packet)
+            plain(packet)
+
+        self._arrived = arrived
+
+        def stop() -> None:
+            self._arrived = plain
+
+        return stop
 
     # ------------------------------------------------------------------ out
     def xmit(self, packet: Packet, at_ns: int) -> None:

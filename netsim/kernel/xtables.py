@@ -11,6 +11,7 @@ Simplified: no `-g` (goto); an empty built-in chain with policy ACCEPT does not 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from netsim.kernel.hooks import DropReason, Hook
@@ -96,14 +97,15 @@ class Xtables(RuleStore):
             counter = cells[position] = Counter()
         self._hits.append(counter)
 
-    @staticmethod
-    def _tell(table: str, chain: Chain, position: int, t: "Traversal") -> None:
-        text = str(chain.rules[position])
+    def _tell(self, table: str, chain: Chain, position: int, t: "Traversal") -> None:
+        rule = chain.rules[position]
         assert t.trace is not None
-        hit = RuleHit(table, chain.name, text)
+        hit = RuleHit(table, chain.name, str(rule))
         t.trace.append(hit)
         if t.ns.journeys:
-            t.ns.tell(t.packet, t.now, "rule", str(hit), t.hook.name)
+            packets, size = self._hits[-1].including(t.packet.size)
+            hit = replace(hit, saved=f"[{packets}:{size}] -A {chain.name} {rule.saved}")
+            t.ns.tell(t.packet, t.now, "rule", str(hit), t.hook.name, hit)
 
     def places(self, hook: Hook, kind: str, length: int) -> Sequence[Place]:
         """See `RuleEngine.places`."""

@@ -18,5 +18,9 @@ class Counter:
         self.packets += packets
         self.bytes += size - ETHERNET_HEADER * packets
 
+    def including(self, size: int) -> tuple[int, int]:
+        """Packets and bytes when the packet at hand, a frame of `size` bytes, has been counted too."""
+        return self.packets + 1, self.bytes + size - ETHERNET_HEADER
+
     def __repr__(self) -> str:
         return f"[{self.packets}:{self.bytes}]"

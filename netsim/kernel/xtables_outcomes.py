@@ -140,6 +140,7 @@ class _Walk:
     """One pass of the first packet; also the namespace that the matches see."""
 
     journeys: tuple[Any, ...] = ()
+    rewrite_subscribers: tuple[Any, ...] = ()
 
     def __init__(self, ns: Ruled, flow: Flow, now: int, device: str, chance: _Chance) -> None:
         xtables = ns.xtables if len(flow.src) == 4 else ns.ip6tables

@@ -34,6 +34,7 @@ class Node:
         self.generation = 1
         self.unforeseen: set[object] = set()
         self.journeys = []
+        self.rewrite_subscribers = []
         self.uids = iter(range(1000))
         self.told = []
 

@@ -112,12 +112,18 @@ def _capture(cluster: Cluster) -> None:
     cluster.capture()
 
 
+def _tcpdump(cluster: Cluster) -> None:
+    if not cluster.fabric.router.ns.rewrite_subscribers:
+        cluster.tcpdump()
+        cluster.observe()
+
+
 def _closes(cluster: Cluster) -> None:
     books = cluster.books()
     assert books.closes, books.line()
 
 
-@pytest.mark.parametrize("look", [_follow, _capture, _closes])
+@pytest.mark.parametrize("look", [_follow, _capture, _tcpdump, _closes])
 def test_looking_on_changes_nothing(short: Path, alone: Recording, look: Callable[[Cluster], object]) -> None:
     seen = _played(short, 11, look)
     assert seen.requests == alone.requests
