@@ -15,12 +15,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from netsim.experiment.api import load as load
     from netsim.experiment.cluster import Cluster as Cluster
+    from netsim.experiment.lab.api import Lab as Lab
     from netsim.experiment.results import Results as Results
 
-__all__ = ["Cluster", "Results", "__version__", "load"]
+__all__ = ["Cluster", "Lab", "Results", "__version__", "load"]
 
 _HOMES = {
     "Cluster": "netsim.experiment.cluster",
+    "Lab": "netsim.experiment.lab.api",
     "Results": "netsim.experiment.results",
     "load": "netsim.experiment.api",
 }

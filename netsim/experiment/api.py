@@ -108,7 +108,7 @@ def _run(
     ]
     recordings = iter(run_all(runs, jobs, progress))
     return [
-        _results(bundle, chosen, list(islice(recordings, number)))
+        results_of(bundle, chosen, list(islice(recordings, number)))
         for bundle, chosen, number in zip(bundles, seeds, numbers, strict=True)
     ]
 
@@ -132,7 +132,8 @@ def _command(bundle: ExperimentBundle, seed: int, replications: int) -> str:
     return shlex.join([*words, *(["--variant", bundle.name] if bundle.is_variant else [])])
 
 
-def _results(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]") -> Results:
+def results_of(bundle: ExperimentBundle, seed: int, recordings: "list[Recording]") -> Results:
+    """What an experiment's recordings amount to."""
     from netsim.experiment.assumptions import assumptions
 
     spec = bundle.spec
