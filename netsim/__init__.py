@@ -15,15 +15,17 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from netsim.experiment.api import load as load
     from netsim.experiment.cluster import Cluster as Cluster
+    from netsim.experiment.data import data_root as data_root
     from netsim.experiment.lab.api import Lab as Lab
     from netsim.experiment.results import Results as Results
 
-__all__ = ["Cluster", "Lab", "Results", "__version__", "load"]
+__all__ = ["Cluster", "Lab", "Results", "__version__", "data_root", "load"]
 
 _HOMES = {
     "Cluster": "netsim.experiment.cluster",
     "Lab": "netsim.experiment.lab.api",
     "Results": "netsim.experiment.results",
+    "data_root": "netsim.experiment.data",
     "load": "netsim.experiment.api",
 }
 

@@ -57,7 +57,9 @@ def new(
         return _refuse("new", error)
     except OSError as error:
         return _refuse("new", OSError(str(error)))
-    print(f"{folder}/ is ready: read {folder / 'README.md'}, then `netsim lab check {folder}`", file=sys.stderr)
+    print(
+        f"{folder}/ is ready: read {folder / 'README.md'}, then `netsim lab check {folder}`", file=sys.stderr
+    )
     return 0
 
 
@@ -87,7 +89,9 @@ def check(
 
 @lab.command()
 def grade(
-    folder: Annotated[Path, typer.Argument(help="A folder per student, named by the id.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="A folder per student, named by the id.", show_default=False)
+    ],
     out: Annotated[Path | None, typer.Option(help="Write the CSV here instead of to stdout.")] = None,
     name: Annotated[str, typer.Option("--lab", help="Which lab, instead of what lab.yaml says.")] = "",
     jobs: Annotated[int, typer.Option(help="Processes; 0: one per processor.", min=0)] = 0,

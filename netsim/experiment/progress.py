@@ -1,25 +1,53 @@
-"""The progress bar: on stderr, in terminals and notebooks, nothing where neither is.
+"""The progress bar: on stderr in terminals, below the cell in notebooks, nothing where neither is.
 
-Called by every command that takes long. `rich` draws it; the numbers are nanoseconds of simulated time.
+Called by everything that takes long. `rich` draws it in a terminal; in a notebook it is a plain HTML element, since
+rich's own bar there needs ipywidgets, which JupyterLab does not bring along. The numbers are what is done and all.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
+
+Update = Callable[[int, int], None]
 
 
 @contextmanager
-def progress_bar(title: str, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str, quiet: bool = False) -> Iterator[Update]:
     """Gives a function `progress(done, total)`; the bar goes away at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    if console.is_jupyter and not quiet:
+        with _notebook_bar(title) as update:
+            yield update
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    shown = not quiet and (console.is_terminal or console.is_jupyter)
-    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
 
-        def update(done: int, total: int) -> None:
+        def update_bar(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
+        yield update_bar
+
+
+@contextmanager
+def _notebook_bar(title: str) -> Iterator[Update]:
+    """A display of its own that is replaced while it goes on, and emptied at the end."""
+    from IPython.display import HTML, display  # type: ignore[attr-defined]
+
+    shown = display(HTML(""), display_id=True)  # type: ignore[no-untyped-call]
+    percent = -1
+
+    def update(done: int, total: int) -> None:
+        nonlocal percent
+        now = 100 * done // max(total, 1)
+        if now != percent:
+            percent = now
+            shown.update(HTML(f"{escape(title)} <progress value='{now}' max='100'></progress> {now} %"))
+
+    try:
         yield update
+    finally:
+        shown.update(HTML(""))

@@ -9,7 +9,9 @@ Called by: notebooks, and notebooks exported for nbgrader and otter. The files l
 with the object.
 """
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,8 +30,9 @@ class Lab:
 
     def __init__(self, name: str, student: str = "student") -> None:
         self.instance = instance(name, student)
-        self._temporary = tempfile.TemporaryDirectory(prefix="netsim-lab-")
-        self.folder = Path(self._temporary.name) / name
+        temporary = tempfile.mkdtemp(prefix="netsim-lab-")
+        weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+        self.folder = Path(temporary) / name
         write(self.instance, self.folder)
 
     @property
@@ -56,11 +59,14 @@ class Lab:
 
     def apply(self, cluster: "Cluster", file: str) -> "Cluster":
         """Apply a file of the instance to a running cluster, and let 10 s pass."""
-        cluster.run(0)
+        if not cluster.epoch_ns:
+            cluster.settle()
         apply_later(cluster, self.files[file])
         return cluster
 
-    def check(self, answers: Mapping[str, Any] | None = None, files: Mapping[str, str] | None = None) -> Marks:
+    def check(
+        self, answers: Mapping[str, Any] | None = None, files: Mapping[str, str] | None = None
+    ) -> Marks:
         """Points and hints for predictions (`{"task": 12}`) and edited files (`{"manifests.yaml": text}`).
         `...` and None are no answers."""
         given = {task: answer for task, answer in (answers or {}).items() if answer is not ...}
@@ -73,7 +79,9 @@ class Lab:
         """One task by itself: an answer, or the text of the edited file (for autograders)."""
         found = next((t for t in self.instance.spec.tasks if t.id == task), None)
         if found is None:
-            raise LookupError(f"no task {task!r}; there are {', '.join(t.id for t in self.instance.spec.tasks)}")
+            raise LookupError(
+                f"no task {task!r}; there are {', '.join(t.id for t in self.instance.spec.tasks)}"
+            )
         if found.answer is not None:
             marks = self.check({task: answer})
         else:
@@ -99,5 +107,3 @@ class Lab:
 
     def _repr_markdown_(self) -> str:
         return readme(self.instance).replace("\n# ", "\n### ").replace("\n## ", "\n#### ")
-
-

@@ -21,12 +21,18 @@ def export(lab: str, student: str, form: Format) -> str:
     """The text of the .ipynb file. Raises LookupError, ValueError."""
     made = Lab(lab, student)
     answers, files = made.solution()
-    cells = [_markdown(f"# {made.instance.spec.title}\n\n{made.instance.fill(made.instance.spec.text).strip()}")]
+    cells = [
+        _markdown(f"# {made.instance.spec.title}\n\n{made.instance.fill(made.instance.spec.text).strip()}")
+    ]
     setup = f'import netsim\n\nlab = netsim.Lab("{lab}", student="{student}")\nlab'
     if form == "nbgrader":
         cells.append(_graded(_code(setup), f"{lab}-setup", locked=True))
     else:
-        cells = [_raw(f"# ASSIGNMENT CONFIG\nname: {lab}\ninit_cell: true\nexport_cell: true"), *cells, _code(setup)]
+        cells = [
+            _raw(f"# ASSIGNMENT CONFIG\nname: {lab}\ninit_cell: true\nexport_cell: true"),
+            *cells,
+            _code(setup),
+        ]
     for task in made.instance.spec.tasks:
         if task.answer is None:
             edited = made.instance.spec.edit[0]
@@ -42,12 +48,12 @@ def _nbgrader(lab: str, task: Task, text: str, right: str, given: str) -> list[C
     answer = f"### BEGIN SOLUTION\n{task.id} = {right}\n### END SOLUTION"
     if task.answer is None:  # what nbgrader leaves of the cell is the file to edit
         answer = f"{task.id} = {given}\n{answer}"
-    test = (
-        f'mark = lab.mark("{task.id}", {task.id})\nprint(mark.remark, mark.hint)\nmark.earned  # nbgrader reads it'
-    )
+    test = f'mark = lab.mark("{task.id}", {task.id})\nprint(mark.remark, mark.hint)\nmark.earned  # nbgrader reads it'
     # nbgrader/utils.py, determine_grade: a test whose result is a number earns that number, so points may be partial.
     return [
-        _graded(_markdown(f"**{task.id}** ({task.points:g} points). {text}"), f"{lab}-{task.id}-text", locked=True),
+        _graded(
+            _markdown(f"**{task.id}** ({task.points:g} points). {text}"), f"{lab}-{task.id}-text", locked=True
+        ),
         _graded(_code(answer), f"{lab}-{task.id}", solution=True),
         _graded(_code(test), f"{lab}-{task.id}-test", locked=True, points=task.points),
     ]

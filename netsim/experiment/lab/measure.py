@@ -54,7 +54,9 @@ class Bench:
         found = self._evaluate(what) if what.value else self._found(what)
         if not what.words:
             return found
-        return next((word for word, pattern in what.words.items() if re.search(pattern, str(found))), str(found))
+        return next(
+            (word for word, pattern in what.words.items() if re.search(pattern, str(found))), str(found)
+        )
 
     def _found(self, what: Measure) -> Value:
         text = self._look(what)

@@ -17,6 +17,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
+from netsim.engine.engine import EventLimitError
 from netsim.experiment.lab.instance import Instance
 from netsim.experiment.lab.marks import Mark, Marks, mark_folder
 from netsim.experiment.lab.measure import Limits
@@ -60,7 +61,7 @@ def _here(work: Sequence[tuple[Instance, Path]], limits: Limits) -> Iterator[tup
 def _in_processes(
     work: Sequence[tuple[Instance, Path]], jobs: int, limits: Limits
 ) -> Iterator[tuple[int, Marks]]:
-    import netsim.experiment.results  # noqa: F401, PLC0415 - loaded once here, not in every process
+    import netsim.experiment.results  # noqa: F401 - loaded once here, not in every process
 
     context = multiprocessing.get_context("fork")
     pending, running = list(enumerate(work))[::-1], list[_Running]()
@@ -127,6 +128,8 @@ def _guarded(made: Instance, folder: Path, limits: Limits) -> Marks:
         return mark_folder(made, folder, limits)
     except MemoryError:
         return nothing(made, f"grading needs more than {limits.memory_bytes >> 20} MiB of memory")
+    except EventLimitError as error:
+        return nothing(made, str(error))
     except RecursionError:
         return nothing(made, "something here is nested too deeply")
     except Exception as error:  # a bug, but one submission must not stop a class

@@ -31,7 +31,9 @@ def read_member(folder: Path, name: str, limits: Limits) -> str:
         if not stat.S_ISREG(found.st_mode):
             raise SubmissionError(f"{name} is not a regular file")
         if found.st_size > limits.file_bytes:
-            raise LimitError(f"{name} has {found.st_size:,} bytes; a lab's file may have {limits.file_bytes:,}")
+            raise LimitError(
+                f"{name} has {found.st_size:,} bytes; a lab's file may have {limits.file_bytes:,}"
+            )
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
         os.close(descriptor)
     except FileNotFoundError:
@@ -87,7 +89,9 @@ def check_edited(text: str, name: str, given: str, limits: Limits) -> None:
         if isinstance(replicas, int):
             total += replicas
             if total > limits.replicas:
-                raise LimitError(f"{name}: replicas: {total:,}; a lab's cluster has room for {limits.replicas}")
+                raise LimitError(
+                    f"{name}: replicas: {total:,}; a lab's cluster has room for {limits.replicas}"
+                )
 
 
 def _field(data: Any, name: str) -> Any:
