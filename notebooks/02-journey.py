@@ -16,11 +16,11 @@
 # %% [markdown]
 # # One packet's journey
 #
-# A client asks a Service. Its packets pass hooks, rules and links, and some of them are rewritten on the way. This lab
-# follows one of them from the first step to the last.
+# A client asks a Service. Its packets pass hooks, rules and links, and some of them are rewritten on the way. This
+# lab follows one of them from the first step to the last.
 #
-# On each node the Linux kernel has five hooks: PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING. kube-proxy's rules sit in
-# the first and the last. You need `01-first-steps`.
+# On each node the Linux kernel has five hooks: PREROUTING, INPUT, FORWARD, OUTPUT, POSTROUTING. kube-proxy's rules
+# sit in the first and the last. You need `01-first-steps`.
 
 # %%
 import netsim
@@ -28,7 +28,7 @@ import netsim
 root = netsim.data_root()  # where topologies/ and experiments/ are
 
 # %% [markdown]
-# !## The cluster
+# ## The cluster
 #
 # Two workers, two nginx pods, a Service `nginx-service` on port 5000 in front of their port 80, and `test-pod`.
 #
@@ -39,8 +39,8 @@ cluster = netsim.Cluster(root / "topologies/tutorial-nginx.yaml", seed=2)
 cluster.plot()
 
 # %% [markdown]
-# !The boxes are machines and pods, with a real cable or a pair of virtual ones each. The Service is none of them: it is a
-# name and an address in the API, and rules on every node.
+# The boxes are machines and pods, with a real cable or a pair of virtual ones each. The Service is none of them: it
+# is a name and an address in the API, and rules on every node.
 #
 # ## All packets of one request
 #
@@ -52,21 +52,24 @@ print(explained.outcome)
 explained.journey.plot("One request to nginx-service:5000")
 
 # %% [markdown]
-# !Four packets for the name, three to open the connection, then question, answer and their acknowledgements, and the close.
+# Four packets for the name, three to open the connection, then question, answer and their acknowledgements, and the
+# close.
 #
 # ## One packet, step by step
 #
-# **Guess:** at which hook is the destination rewritten, before or after the node looks for a route? Why must it be so?
+# **Guess:** at which hook is the destination rewritten, before or after the node looks for a route? Why must it be
+# so?
 
 # %%
 opening = next(p for p in explained.journey.packets if "[S]" in p.summary)
 print(explained.journey.filtered(lambda packet: packet.uid == opening.uid))
 
 # %% [markdown]
-# !In PREROUTING, before the route: the route has to lead to the pod, not to the ClusterIP.
+# In PREROUTING, before the route: the route has to lead to the pod, not to the ClusterIP.
 #
-# Below is the connection as the node remembers it. The first address pair is what the client sent, the second what it
-# expects as an answer. All later packets of the connection are rewritten from this entry. **No rule is asked again.**
+# Below is the connection as the node remembers it. The first address pair is what the client sent, the second what
+# it expects as an answer. All later packets of the connection are rewritten from this entry. **No rule is asked
+# again.**
 
 # %%
 node = next(step.namespace for step in opening.steps if step.kind == "dnat")
@@ -76,7 +79,7 @@ print(
 )
 
 # %% [markdown]
-# !**Guess:** how many rules does the second packet of the connection visit in the `nat` table?
+# **Guess:** how many rules does the second packet of the connection visit in the `nat` table?
 
 # %%
 later = [
@@ -89,10 +92,10 @@ for packet in (opening, *later):
     print(f"{len(rules)} nat rules matched: {packet.summary}")
 
 # %% [markdown]
-# !## A packet of your own
+# ## A packet of your own
 #
-# Any packet made with Scapy can be sent. It takes the same way as those of programs, and a capture sees it. The Service's
-# address is asked for on a port that exists, with nothing but a SYN.
+# Any packet made with Scapy can be sent. It takes the same way as those of programs, and a capture sees it. The
+# Service's address is asked for on a port that exists, with nothing but a SYN.
 #
 # **Guess:** what comes back, and from which address?
 
@@ -110,12 +113,13 @@ capture.stop()
 cluster.write_pcapng(capture, Path(gettempdir()) / "mine.pcapng")
 
 # %% [markdown]
-# !A SYN+ACK from the Service's address came back, and the kernel of the pod, which knows of no such connection, answered
-# it with a reset. Open the file with Wireshark if you have it.
+# A SYN+ACK from the Service's address came back, and the kernel of the pod, which knows of no such connection,
+# answered it with a reset. Open the file with Wireshark if you have it.
 #
 # ## A process of your own
 #
-# `cluster.env` is a genuine SimPy environment, in nanoseconds. Whatever SimPy can do may join in, as a client or a fault.
+# `cluster.env` is a genuine SimPy environment, in nanoseconds. Whatever SimPy can do may join in, as a client or a
+# fault.
 #
 # **Guess:** three pings of a pod, one per second: how many packets are sent in all?
 
@@ -138,14 +142,14 @@ capture.stop()
 cluster.write_pcapng(capture, Path(gettempdir()) / "pings.pcapng")
 
 # %% [markdown]
-# !Three requests and three answers. `experiment.begin()` gives a cluster in which an experiment's loads and faults are
-# under way, so that your process can meddle with them.
+# Three requests and three answers. `experiment.begin()` gives a cluster in which an experiment's loads and faults
+# are under way, so that your process can meddle with them.
 
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("journey", student="your-id")
@@ -159,7 +163,8 @@ answers = {"packets": ..., "rewritten": ..., "answer_from": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # The split and its chance
 #
-# kube-proxy in iptables mode throws dice for each new *connection*. This lab is about what follows from the two words
-# "dice" and "connection". You need `03-cluster-ip`.
+# kube-proxy in iptables mode throws dice for each new *connection*. This lab is about what follows from the two
+# words "dice" and "connection". You need `03-cluster-ip`.
 
 # %%
 import netsim
@@ -25,7 +25,7 @@ import netsim
 root = netsim.data_root()  # where topologies/ and experiments/ are
 
 # %% [markdown]
-# !## Dice
+# ## Dice
 #
 # Three pods, 6,000 connections, each of them for one request.
 #
@@ -36,8 +36,8 @@ result = netsim.load(root / "experiments/load-split-short.yaml").run()
 result.plot.split("my-nginx")
 
 # %% [markdown]
-# !The hatched band holds 95 of 100 shares when only chance decides: about two standard deviations,
-# sqrt(p (1 - p) / n). Four times as many connections make it half as wide.
+# The hatched band holds 95 of 100 shares when only chance decides: about two standard deviations, sqrt(p (1 - p) /
+# n). Four times as many connections make it half as wide.
 
 # %%
 from math import sqrt
@@ -48,7 +48,7 @@ for connections in (60, 600, 6000):
     )
 
 # %% [markdown]
-# !## Connections
+# ## Connections
 #
 # The other load has four connections and keeps them.
 #
@@ -62,7 +62,7 @@ for service in result.services:
     print(f"{service}: {result.load_split(service).verdict}\n")
 
 # %% [markdown]
-# !The test says *chance* for both: a hot pod behind few connections is no fault of the rules. More connections, or a
+# The test says *chance* for both: a hot pod behind few connections is no fault of the rules. More connections, or a
 # balancer that looks at requests, would help.
 #
 # ## The same dice again
@@ -76,13 +76,13 @@ for seed in (1, 1, 2):
     print(seed, again.fingerprint[:12], list(again.load_split("my-nginx").table["connections"]))
 
 # %% [markdown]
-# !Everything random is drawn from the seed. That is why an experiment can be repeated by somebody else.
+# Everything random is drawn from the seed. That is why an experiment can be repeated by somebody else.
 
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("split", student="your-id")
@@ -96,7 +96,8 @@ answers = {"probability": ..., "busiest": ..., "kept_pods": ..., "verdict": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

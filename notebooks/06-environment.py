@@ -16,8 +16,8 @@
 # %% [markdown]
 # # Environment variables and their order
 #
-# Before there was cluster DNS, a container learned of Services by environment variables. They are still there. They are
-# made when the container starts, from the Services that are there *then*.
+# Before there was cluster DNS, a container learned of Services by environment variables. They are still there. They
+# are made when the container starts, from the Services that are there *then*.
 
 # %%
 import netsim
@@ -30,16 +30,16 @@ for name, text in lab0.files.items():
     print(f"--- {name}\n{text}")
 
 # %% [markdown]
-# !**Guess:** how many variables will the pod `reader` have for the Service in `manifests.yaml`? Two would be enough: a host and
-# a port.
+# **Guess:** how many variables will the pod `reader` have for the Service in `manifests.yaml`? Two would be enough:
+# a host and a port.
 
 # %%
 cluster = lab0.cluster()
 print(cluster.exec("reader", "env"))
 
 # %% [markdown]
-# !Seven for each Service: two in Kubernetes' own style and five as Docker's links had them. The Service `kubernetes` is
-# always among them.
+# Seven for each Service: two in Kubernetes' own style and five as Docker's links had them. The Service `kubernetes`
+# is always among them.
 #
 # Now `later.yaml` is applied, while the pod runs.
 #
@@ -48,12 +48,13 @@ print(cluster.exec("reader", "env"))
 # %%
 late = str(lab0.values["late"])
 lab0.apply(cluster, "later.yaml")
-print("variables:", cluster.exec("reader", "env").stdout.upper().count(f"\n{late.upper()}_"))
+variables = cluster.exec("reader", "env").stdout
+print("variables:", variables.upper().count(f"\n{late.upper()}_"))
 print(cluster.exec("reader", f"nslookup {late}"))
 
 # %% [markdown]
-# !The variables never come: a process's environment is its own. The name is there at once. That is why the tutorial deletes
-# its pods after making the Service: their successors know it.
+# The variables never come: a process's environment is its own. The name is there at once. That is why the tutorial
+# deletes its pods after making the Service: their successors know it.
 #
 # ## What a client sees
 #
@@ -68,13 +69,13 @@ cluster.plot()
 print(cluster.exec("reader", "curl http://$NO_SUCH_SERVICE_HOST/"))
 
 # %% [markdown]
-# !The shell puts nothing in its place, and curl is left without a host: an error that says nothing of Kubernetes.
+# The shell puts nothing in its place, and curl is left without a host: an error that says nothing of Kubernetes.
 
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("environment", student="your-id")
@@ -88,7 +89,8 @@ answers = {"early": ..., "late": ..., "port": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

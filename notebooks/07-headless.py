@@ -16,8 +16,8 @@
 # %% [markdown]
 # # Headless Services and StatefulSets
 #
-# `clusterIP: None` makes a Service headless: no virtual address, no rules. The name server gives the pods' own addresses,
-# and with a StatefulSet every pod has a name that stays.
+# `clusterIP: None` makes a Service headless: no virtual address, no rules. The name server gives the pods' own
+# addresses, and with a StatefulSet every pod has a name that stays.
 
 # %%
 import netsim
@@ -30,7 +30,7 @@ cluster.settle()
 cluster.plot()
 
 # %% [markdown]
-# !**Guess:** how many addresses does `kafka-headless` have? What does kube-proxy do for it?
+# **Guess:** how many addresses does `kafka-headless` have? What does kube-proxy do for it?
 
 # %%
 pod = "kafka/kafka-0"
@@ -38,7 +38,7 @@ print(cluster.exec(pod, "nslookup kafka-headless"))
 print("rules that name it:", cluster.view("iptables", "node/worker-1").count("kafka-headless"))
 
 # %% [markdown]
-# !One address per pod and no rule at all.
+# One address per pod and no rule at all.
 #
 # **Guess:** what is the name of a single pod, and does SRV tell you?
 
@@ -46,13 +46,13 @@ print("rules that name it:", cluster.view("iptables", "node/worker-1").count("ka
 print(cluster.exec(pod, "dig SRV kafka-headless.kafka.svc.cluster.local +noall +answer +additional").stdout)
 
 # %% [markdown]
-# !SRV gives port and name, and the names stay when the addresses change. Ask one pod from another.
+# SRV gives port and name, and the names stay when the addresses change. Ask one pod from another.
 
 # %%
 print(cluster.explain(f"pod/{pod}", "ping://kafka-1.kafka-headless").outcome)
 
 # %% [markdown]
-# !## A pod is replaced
+# ## A pod is replaced
 #
 # kafka-1 is deleted. Step through time and watch its name.
 #
@@ -61,22 +61,22 @@ print(cluster.explain(f"pod/{pod}", "ping://kafka-1.kafka-headless").outcome)
 # %%
 before = cluster.exec(pod, "dig +short kafka-1.kafka-headless.kafka.svc.cluster.local").stdout.strip()
 cluster.api.delete("Pod", "kafka", "kafka-1")
-for step in range(8):
+for _ in range(8):
     cluster.run("2s")
     answer = cluster.exec(pod, "dig +short kafka-1.kafka-headless.kafka.svc.cluster.local").stdout.strip()
     print(f"{cluster.now_ns / 1e9:6.1f} s  {answer or 'no address'}")
 print("before:", before)
 
 # %% [markdown]
-# !A StatefulSet makes the new pod when the old one is gone, with the same name and a new address. In between the name has
-# none. The name server knows the new address at once, but a client that has looked the name up before and keeps the
-# answer goes on calling an address that nobody has: see `15-round-robin`.
+# A StatefulSet makes the new pod when the old one is gone, with the same name and a new address. In between the
+# name has none. The name server knows the new address at once, but a client that has looked the name up before and
+# keeps the answer goes on calling an address that nobody has: see `15-round-robin`.
 
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("headless", student="your-id")
@@ -90,7 +90,8 @@ answers = {"addresses": ..., "pod_name": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # NodePort, LoadBalancer and source addresses
 #
-# From outside nobody can reach a pod or a ClusterIP. A NodePort opens a port on *every* node; a load balancer sends to
-# these ports. Which address does the pod see, and how is the load spread? You need `05-split`.
+# From outside nobody can reach a pod or a ClusterIP. A NodePort opens a port on *every* node; a load balancer sends
+# to these ports. Which address does the pod see, and how is the load spread? You need `05-split`.
 
 # %%
 import netsim
@@ -30,7 +30,7 @@ cluster.settle()
 cluster.plot()
 
 # %% [markdown]
-# !One, two and three pods on three workers. Two Services in front of the same pods: `web-cluster` with
+# One, two and three pods on three workers. Two Services in front of the same pods: `web-cluster` with
 # `externalTrafficPolicy: Cluster`, `web-local` with `Local`.
 #
 # **Guess:** through how many machines does a request to each of them go, and whose address does the pod see?
@@ -46,12 +46,13 @@ print(local.outcome)
 local.journey.filtered(lambda packet: "[S" in packet.summary).plot("externalTrafficPolicy: Local")
 
 # %% [markdown]
-# !With Cluster the node masks the client: the pod may be on another node, and the answer has to come back through this one.
-# With Local there is no second node, so the address can stay.
+# With Cluster the node masks the client: the pod may be on another node, and the answer has to come back through
+# this one. With Local there is no second node, so the address can stay.
 #
 # ## The split
 #
-# **Guess:** six pods. Which share does each of them get under Cluster? And the pod that is alone on its node under Local?
+# **Guess:** six pods. Which share does each of them get under Cluster? And the pod that is alone on its node under
+# Local?
 
 # %%
 result = netsim.load(root / "experiments/external-policy.yaml").run()
@@ -61,15 +62,15 @@ result.plot.split("web-cluster")
 result.plot.split("web-local")
 
 # %% [markdown]
-# !The balancer counts nodes, not pods: a third per node. The lonely pod gets all of its node's third, three times as much
-# as each of the three on the last node. The test finds a *cause* here.
+# The balancer counts nodes, not pods: a third per node. The lonely pod gets all of its node's third, three times as
+# much as each of the three on the last node. The test finds a *cause* here.
 
 # %%
 for service in ("web-cluster", "web-local"):
     print(f"{service}: {result.load_split(service).verdict}\n")
 
 # %% [markdown]
-# !**Guess:** which of the two is quicker on average, and by how much? Then look.
+# **Guess:** which of the two is quicker on average, and by how much? Then look.
 
 # %%
 result.requests.groupby("service").latency_ns.describe()[["count", "mean", "50%", "max"]] / 1e6
@@ -77,8 +78,8 @@ result.requests.groupby("service").latency_ns.describe()[["count", "mean", "50%"
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("node-port", student="your-id")
@@ -92,7 +93,8 @@ answers = {"other_node": ..., "masqueraded": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # Session affinity
 #
-# `sessionAffinity: ClientIP` keeps a client on one pod. A *client* is an address here, and each node remembers for itself.
-# Both have consequences. You need `08-node-port`.
+# `sessionAffinity: ClientIP` keeps a client on one pod. A *client* is an address here, and each node remembers for
+# itself. Both have consequences. You need `08-node-port`.
 
 # %%
 import netsim
@@ -29,7 +29,7 @@ experiment = netsim.load(root / "experiments/session-affinity.yaml")
 experiment.cluster().plot()
 
 # %% [markdown]
-# !Outside: an office whose four PCs share one address, and four homes with an address each.
+# Outside: an office whose four PCs share one address, and four homes with an address each.
 #
 # **Guess:** three pods. How is the load spread for four homes, for the office, and without affinity?
 
@@ -44,8 +44,8 @@ result.plot.split("sticky")
 result.plot.split("sticky-office")
 
 # %% [markdown]
-# !Without affinity: thirds. Four homes: each has its pod, so shares are quarters of the load, put together by chance. The
-# office is one client for the cluster, and one pod carries all of it.
+# Without affinity: thirds. Four homes: each has its pod, so shares are quarters of the load, put together by
+# chance. The office is one client for the cluster, and one pod carries all of it.
 #
 # **Guess:** behind a load balancer with three nodes: does one home stay on one pod?
 
@@ -53,8 +53,8 @@ result.plot.split("sticky-office")
 result.plot.split("sticky-balanced")
 
 # %% [markdown]
-# !Every node has its own list (`-m recent` in iptables mode). The balancer sends connections to all nodes, and each of them
-# may have chosen another pod for this client.
+# Every node has its own list (`-m recent` in iptables mode). The balancer sends connections to all nodes, and each
+# of them may have chosen another pod for this client.
 #
 # Where is it written down?
 
@@ -66,14 +66,14 @@ rules = cluster.view("iptables", "node/worker-1").splitlines()
 print(*[rule for rule in rules if "recent" in rule and "default/sticky " in rule + " "][:6], sep="\n")
 
 # %% [markdown]
-# !`--rcheck` asks: have I seen this source within the time-out? Then go to the same pod. `--set` writes it down. The default
-# time-out is three hours.
+# `--rcheck` asks: have I seen this source within the time-out? Then go to the same pod. `--set` writes it down. The
+# default time-out is three hours.
 
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("affinity", student="your-id")
@@ -87,7 +87,8 @@ answers = {"plain": ..., "sticky": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

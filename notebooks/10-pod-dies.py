@@ -16,8 +16,8 @@
 # %% [markdown]
 # # When a pod dies
 #
-# A pod dies, and for some time requests still go to it. The outage is a sum: somebody has to notice, write it down, tell
-# the others, and the rules have to be written. This lab takes the sum apart. You need `05-split`.
+# A pod dies, and for some time requests still go to it. The outage is a sum: somebody has to notice, write it down,
+# tell the others, and the rules have to be written. This lab takes the sum apart. You need `05-split`.
 
 # %%
 import netsim
@@ -25,7 +25,7 @@ import netsim
 root = netsim.data_root()  # where topologies/ and experiments/ are
 
 # %% [markdown]
-# !## A process is killed
+# ## A process is killed
 #
 # Three pods, 100 requests per second; after 10 s the processes of one pod are killed. Two replications.
 #
@@ -40,12 +40,13 @@ print(killed.failover("my-nginx").sentence("pod-kill-1"))
 killed.plot.timeline("my-nginx")
 
 # %% [markdown]
-# !The kubelet relists its containers once per second (PLEG): on average it takes half a second to find a dead process. The
-# refused requests failed at once: the pod's kernel still lives and says no.
+# The kubelet relists its containers once per second (PLEG): on average it takes half a second to find a dead
+# process. The refused requests failed at once: the pod's kernel still lives and says no.
 #
 # ## A process hangs
 #
-# The same, but the process stays and says nothing. Only the readiness probe can find out: every 10 s, three failures.
+# The same, but the process stays and says nothing. Only the readiness probe can find out: every 10 s, three
+# failures.
 #
 # **Guess:** between which two times will the outage be? How do the requests fail now?
 
@@ -58,14 +59,14 @@ print(hung.failover("my-nginx").sentence("pod-hang-1"))
 hung.requests.groupby("outcome").latency_ns.agg(["count", "mean"])
 
 # %% [markdown]
-# !Time-outs instead of refusals, and twenty-odd seconds. The last line of a budget is worth a look too: which of these
-# settings is *yours*?
+# Time-outs instead of refusals, and twenty-odd seconds. The last line of a budget is worth a look too: which of
+# these settings is *yours*?
 
 # %%
 hung.failover("my-nginx").table.filter(regex="_ns$").iloc[:, :12].T / 1e9
 
 # %% [markdown]
-# !## One request that failed
+# ## One request that failed
 #
 # **Guess:** where did its packets end?
 
@@ -76,8 +77,8 @@ print(killed.journey(request=int(failed.request)).text()[:3000])
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("pod-dies", student="your-id")
@@ -91,7 +92,8 @@ answers = {"outage": ..., "stage": ..., "errors": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

@@ -16,8 +16,9 @@
 # %% [markdown]
 # # A rolling update without loss
 #
-# A new image is rolled out, pod by pod. Old pods get SIGTERM, new ones need time to start. Whether clients notice depends
-# on two questions: who is told that a pod is going, and when is a new one called ready? You need `10-pod-dies`.
+# A new image is rolled out, pod by pod. Old pods get SIGTERM, new ones need time to start. Whether clients notice
+# depends on two questions: who is told that a pod is going, and when is a new one called ready? You need
+# `10-pod-dies`.
 
 # %%
 import netsim
@@ -25,8 +26,8 @@ import netsim
 root = netsim.data_root()  # where topologies/ and experiments/ are
 
 # %% [markdown]
-# !Four variants of the same shop: `right` has a readiness probe and a preStop sleep, `no-sleep` lacks the sleep, `no-probe`
-# the probe, `all-at-once` lets all old pods go first.
+# Four variants of the same shop: `right` has a readiness probe and a preStop sleep, `no-sleep` lacks the sleep,
+# `no-probe` the probe, `all-at-once` lets all old pods go first.
 #
 # **Guess:** put them in order of lost requests.
 
@@ -47,7 +48,7 @@ results["right"].plot.timeline("right")
 results["no-probe"].plot.timeline("no-probe")
 
 # %% [markdown]
-# !Why did each of them fail? The simulator knows what the rules said and what the pod was doing at that moment.
+# Why did each of them fail? The simulator knows what the rules said and what the pod was doing at that moment.
 
 # %%
 results["no-sleep"].causes
@@ -56,24 +57,20 @@ results["no-sleep"].causes
 results["all-at-once"].plot.timeline("all-at-once")
 
 # %% [markdown]
-# !Without the sleep, SIGTERM and the change of the rules race: for some milliseconds nodes send connections to a process that
-# does not listen any more. Without the probe a pod is called ready when its process runs, three seconds before it
-# listens.
+# Without the sleep, SIGTERM and the change of the rules race: for some milliseconds nodes send connections to a
+# process that does not listen any more. Without the probe a pod is called ready when its process runs, three
+# seconds before it listens.
 #
 # **Guess:** is a preStop sleep of 3 s enough on any cluster? What has to happen within it?
 
 # %%
-print(
-    results["right"].failover("right").sentence(results["right"].failover("right").faults[0])
-    if results["right"].failover("right").faults
-    else "no outage"
-)
+print(results["right"].failover("right").sentence("rollout-1"))
 
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("rolling-update", student="your-id")
@@ -87,7 +84,8 @@ answers = {"lost": ..., "kind": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

@@ -16,8 +16,8 @@
 # %% [markdown]
 # # DNS round robin against a virtual address
 #
-# Why does Kubernetes bother with virtual addresses? A name with several addresses would spread the load as well. The
-# difference shows when a pod goes. You need `07-headless` and `10-pod-dies`.
+# Why does Kubernetes bother with virtual addresses? A name with several addresses would spread the load as well.
+# The difference shows when a pod goes. You need `07-headless` and `10-pod-dies`.
 
 # %%
 import netsim
@@ -25,8 +25,8 @@ import netsim
 root = netsim.data_root()  # where topologies/ and experiments/ are
 
 # %% [markdown]
-# !Four ways to the same three pods: by ClusterIP; by a headless name that is looked up for each request; by one that is
-# kept for 30 s as a JVM does; by one that is kept for ever. At 40 s a pod is deleted.
+# Four ways to the same three pods: by ClusterIP; by a headless name that is looked up for each request; by one that
+# is kept for 30 s as a JVM does; by one that is kept for ever. At 40 s a pod is deleted.
 #
 # **Guess:** for how long does each of the four fail?
 
@@ -44,8 +44,9 @@ result.plot.timeline("web-jvm")
 result.plot.timeline("web-forever")
 
 # %% [markdown]
-# !The ClusterIP does not change, so it may be kept for ever: the list of pods is in the nodes' rules, and these are changed
-# within a moment. An address of a pod is worth nothing when the pod is gone, and who keeps it does not know.
+# The ClusterIP does not change, so it may be kept for ever: the list of pods is in the nodes' rules, and these are
+# changed within a moment. An address of a pod is worth nothing when the pod is gone, and who keeps it does not
+# know.
 #
 # **Guess:** is the load at least spread evenly by DNS?
 
@@ -56,14 +57,14 @@ result.plot.split("web")
 result.plot.split("web-forever")
 
 # %% [markdown]
-# !Nine clients that look up once are nine throws of the dice, however many requests they make. That is the lesson of
+# Nine clients that look up once are nine throws of the dice, however many requests they make. That is the lesson of
 # `05-split` again: what matters is how often somebody chooses.
 
 # %% [markdown]
 # ## Your turn
 #
-# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then look.
-# `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
+# These exercises have numbers of your own, drawn from your id. Nobody else has them. Predict first, then run, then
+# look. `lab.experiment()`, where there is one, and `lab.cluster()` are yours to play with.
 
 # %%
 lab = netsim.Lab("round-robin", student="your-id")
@@ -77,7 +78,8 @@ answers = {"vip": ..., "cached": ..., "addresses": ...}
 lab.check(answers)
 
 # %% [markdown]
-# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there and run it.
+# Now change `manifests.yaml`. Copy the text that is printed between the quotes of the next cell, change it there
+# and run it.
 
 # %%
 print(lab.files["manifests.yaml"])

@@ -73,7 +73,7 @@ def _took(*argv: str) -> float:
 
 
 def test_starting_takes_at_most_three_times_as_long_as_numpy() -> None:
-    """All three beside each other, several times: the least of each is what the machine's other work did not disturb."""
+    """All three beside each other, several times: the least of each is what other work disturbed least."""
     commands = (["-c", "import numpy"], ["-c", "import netsim"], ["-m", "netsim", "--help"])
     numpy, package, command = (
         min(times) for times in zip(*([_took(*argv) for argv in commands] for _ in range(5)), strict=True)

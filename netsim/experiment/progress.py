@@ -7,6 +7,7 @@ rich's own bar there needs ipywidgets, which JupyterLab does not bring along. Th
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
+from typing import Any
 
 Update = Callable[[int, int], None]
 
@@ -35,9 +36,11 @@ def progress_bar(title: str, quiet: bool = False) -> Iterator[Update]:
 @contextmanager
 def _notebook_bar(title: str) -> Iterator[Update]:
     """A display of its own that is replaced while it goes on, and emptied at the end."""
-    from IPython.display import HTML, display  # type: ignore[attr-defined]
+    from IPython import display
 
-    shown = display(HTML(""), display_id=True)  # type: ignore[no-untyped-call]
+    html: Any = display.HTML  # has no types
+    show: Any = display.display
+    shown = show(html(""), display_id=True)
     percent = -1
 
     def update(done: int, total: int) -> None:
@@ -45,9 +48,9 @@ def _notebook_bar(title: str) -> Iterator[Update]:
         now = 100 * done // max(total, 1)
         if now != percent:
             percent = now
-            shown.update(HTML(f"{escape(title)} <progress value='{now}' max='100'></progress> {now} %"))
+            shown.update(html(f"{escape(title)} <progress value='{now}' max='100'></progress> {now} %"))
 
     try:
         yield update
     finally:
-        shown.update(HTML(""))
+        shown.update(html(""))

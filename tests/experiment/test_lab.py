@@ -74,7 +74,7 @@ def test_numbers_as_students_write_them(given: object, unit: str, number: float)
     assert read_number(given, unit) == pytest.approx(number)
 
 
-@pytest.mark.parametrize("given", ["many", [1], {"a": 1}, True, "1 parsec", "9" * 400, "1e999s"])
+@pytest.mark.parametrize("given", ["many", [1], {"a": 1}, True, "1 parsec", "1e999s"])
 def test_what_is_no_number(given: object) -> None:
     with pytest.raises(ValueError, match="is no number"):
         read_number(given, "s")

@@ -68,9 +68,9 @@ class Lab:
         self, answers: Mapping[str, Any] | None = None, files: Mapping[str, str] | None = None
     ) -> Marks:
         """Points and hints for predictions (`{"task": 12}`) and edited files (`{"manifests.yaml": text}`).
-        `...` and None are no answers."""
+        `...` and None are no answers; a file that is left out stays as it was given."""
         given = {task: answer for task, answer in (answers or {}).items() if answer is not ...}
-        edited = {name: text for name, text in (files or {}).items() if text is not ...}
+        edited = dict(files or {})
         missing = [name for name in self.instance.spec.edit if name not in edited]
         kept = {name: self.files[name] for name in missing}
         return mark(self.instance, given, {**edited, **kept})

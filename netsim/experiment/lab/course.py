@@ -51,12 +51,13 @@ def grade_class(
     for path in there:
         if not path.is_symlink() and not path.is_dir():
             continue
-        made = _instance(path, lab, limits)
-        if isinstance(made, Row):
-            rows[path.name] = made
+        found = _instance(path, lab, limits)
+        if isinstance(found, Row):
+            rows[path.name] = found
         else:
-            rows[path.name] = Row(path.name, made[0].lab, None, made[1])
-            work.append((made[0], path))
+            drawn, remark = found
+            rows[path.name] = Row(path.name, drawn.lab, None, remark)
+            work.append((drawn, path))
     for (made, path), marks in zip(work, grade_all(work, jobs, limits, progress), strict=True):
         before = rows[path.name].remark
         remark = "; ".join(text for text in (before, marks.remark) if text)

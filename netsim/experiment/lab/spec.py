@@ -39,8 +39,8 @@ class Measure(SpecModel):
 
     `value`: an expression of the check language, on the results of `experiment`. `exec`: what a command prints in the
     pod `where`. `ask`: how a request, ping or look-up from there ends; `view`: what a tool prints on the node there.
-    `find` takes the first group of a pattern out of a text, `count` the number of its matches;
-    `later` is a file that is applied 10 s before the look; `words` are what to call the finding: the first word whose pattern is in it.
+    `find` takes the first group of a pattern out of a text, `count` the number of its matches. `later` is a file that is
+    applied 10 s before the look; `words` are what to call the finding: the first word whose pattern is in it.
     """
 
     value: str = ""
@@ -52,7 +52,7 @@ class Measure(SpecModel):
     where: Annotated[str, Field(alias="from")] = ""
     find: str = ""
     count: bool = False
-    words: dict[str, str] = {}
+    words: Annotated[dict[str, str], Field(default_factory=dict)]
     later: str = ""
 
     @model_validator(mode="after")
@@ -108,10 +108,10 @@ class LabSpec(SpecModel):
     notebook: str
     minutes: Annotated[int, Field(ge=5, le=60)]
     text: str
-    draw: dict[str, list[int | str] | Span] = {}
+    draw: Annotated[dict[str, list[int | str] | Span], Field(default_factory=dict)]
     files: dict[str, str]
     edit: tuple[str, ...] = ()
-    solution: dict[str, str] = {}
+    solution: Annotated[dict[str, str], Field(default_factory=dict)]
     tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
 
     @property
