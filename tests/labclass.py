@@ -102,9 +102,7 @@ def _somebody_else(folder: Path, lab: Lab) -> None:
 
 
 def _never_ready(folder: Path, lab: Lab) -> None:
-    probe = (
-        "ports: [{containerPort: 80}]\n          readinessProbe: {tcpSocket: {port: 81}, periodSeconds: 1}"
-    )
+    probe = "ports: [{containerPort: 80}]\n        readinessProbe: {tcpSocket: {port: 81}, periodSeconds: 1}"
     _replaced("manifests.yaml", "ports: [{containerPort: 80}]", probe)(folder, lab)
 
 
@@ -128,7 +126,7 @@ KINDS = {
     "large": Kind(_write("manifests.yaml", "# " + "x" * 200_000), 0.1, 0.9, "200,002 bytes"),
     "binary": Kind(_write(ANSWERS, "\0\1\2"), 0.1, 0.9, "binary"),
     "replicas": Kind(_many, 0.1, 0.9, "replicas: 1,000,000", "cluster-ip"),
-    "never-ready": Kind(_never_ready, 0.1, 0.9, "mended", "cluster-ip"),
+    "never-ready": Kind(_never_ready, 0.1, 0.9, "does not come up", "cluster-ip"),
     "passwd": Kind(_link("manifests.yaml", "/etc/passwd"), 0.1, 0.9, "symbolic link"),
     "answers-link": Kind(_link(ANSWERS, "../../../etc/passwd"), 0.1, 0.9, "symbolic link"),
     "fifo": Kind(_fifo, 0.1, 0.9, "not a regular file"),

@@ -39,8 +39,8 @@ class Measure(SpecModel):
 
     `value`: an expression of the check language, on the results of `experiment`. `exec`: what a command prints in the
     pod `where`. `ask`: how a request, ping or look-up from there ends; `view`: what a tool prints on the node there.
-    `find` takes the first group of a pattern out of a text, `count` the number of its matches. `later` is a file that is
-    applied 10 s before the look; `words` are what to call the finding: the first word whose pattern is in it.
+    `find` takes the first group of a pattern out of a text, `count` the number of its matches. `later` is a file that
+    is applied 10 s before the look; `words` are what to call the finding: the first word whose pattern is in it.
     """
 
     value: str = ""
