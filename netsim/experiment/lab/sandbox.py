@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from netsim.engine.engine import EventLimitError
 from netsim.experiment.lab.instance import Instance
-from netsim.experiment.lab.marks import Mark, Marks, mark_folder
+from netsim.experiment.lab.marks import Mark, Marks, mark, mark_folder
 from netsim.experiment.lab.measure import Limits
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def _here(work: Sequence[tuple[Instance, Path]], limits: Limits) -> Iterator[tup
 def _in_processes(
     work: Sequence[tuple[Instance, Path]], jobs: int, limits: Limits
 ) -> Iterator[tuple[int, Marks]]:
-    import netsim.experiment.results  # noqa: F401 - loaded once here, not in every process
-
+    _warm(work)
     context = multiprocessing.get_context("fork")
     pending, running = list(enumerate(work))[::-1], list[_Running]()
     try:
@@ -81,6 +80,13 @@ def _in_processes(
     finally:
         for one in running:
             one.process.kill()
+
+
+def _warm(work: Sequence[tuple[Instance, Path]]) -> None:
+    """Load here what every process would load by itself, by grading an instance's own files once per lab."""
+    if len(work) > 1:
+        for made in {made.lab: made for made, _ in work}.values():
+            mark(made, {}, made.files())
 
 
 def _collected(one: _Running, made: Instance, limits: Limits) -> Marks:
