@@ -16,17 +16,31 @@ if TYPE_CHECKING:
     from netsim.experiment.api import load as load
     from netsim.experiment.cluster import Cluster as Cluster
     from netsim.experiment.compare import compare as compare
+    from netsim.experiment.data import data_root as data_root
+    from netsim.experiment.lab.api import Lab as Lab
     from netsim.experiment.results import Results as Results
     from netsim.experiment.sweep import sweep as sweep
     from netsim.experiment.sweep_results import SweepResults as SweepResults
 
-__all__ = ["Cluster", "Results", "SweepResults", "__version__", "compare", "load", "sweep"]
+__all__ = [
+    "Cluster",
+    "Lab",
+    "Results",
+    "SweepResults",
+    "__version__",
+    "compare",
+    "data_root",
+    "load",
+    "sweep",
+]
 
 _HOMES = {
     "Cluster": "netsim.experiment.cluster",
+    "Lab": "netsim.experiment.lab.api",
     "Results": "netsim.experiment.results",
-    "compare": "netsim.experiment.compare",
     "SweepResults": "netsim.experiment.sweep_results",
+    "compare": "netsim.experiment.compare",
+    "data_root": "netsim.experiment.data",
     "load": "netsim.experiment.api",
     "sweep": "netsim.experiment.sweep",
 }

@@ -26,12 +26,9 @@
 # Everything is computed here. There is no cluster and no network, and you will get the same numbers as everybody else.
 
 # %%
-from pathlib import Path
-
 import netsim
 
-# The folder with `experiments/`, from wherever the notebook was started.
-root = next(folder for folder in (Path.cwd(), *Path.cwd().parents) if (folder / "experiments").is_dir())
+root = netsim.data_root()  # where topologies/ and experiments/ are
 
 # %% [markdown]
 # ## 1. One request

@@ -18,9 +18,11 @@ import typer
 
 from netsim.cli.compare import compare
 from netsim.cli.describe import describe
+from netsim.cli.examples import examples
 from netsim.cli.exec import exec_
 from netsim.cli.explain import HtmlMayLackFile, explain
 from netsim.cli.get import get
+from netsim.cli.lab import lab
 from netsim.cli.report import report
 from netsim.cli.run import run
 from netsim.cli.schema import schema
@@ -49,6 +51,8 @@ app.command()(report)
 app.command()(schema)
 app.add_typer(describe, name="describe")
 app.command()(shell)
+app.command()(examples)
+app.add_typer(lab, name="lab")
 
 
 def _show_version(wanted: bool) -> None:

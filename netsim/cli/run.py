@@ -12,7 +12,8 @@ import typer
 
 
 def run(  # noqa: PLR0913, PLR0917 - one parameter per option
-    file: Annotated[Path, typer.Argument(help="Experiment file.", show_default=False)],
+    file: Annotated[Path | None, typer.Argument(help="Experiment file.", show_default=False)] = None,
+    example: Annotated[str, typer.Option(help="Run this one of `netsim examples` instead of a file.")] = "",
     seed: Annotated[int | None, typer.Option(help="Instead of the experiment's own.", min=0)] = None,
     replications: Annotated[int | None, typer.Option(help="Instead of the experiment's own.", min=1)] = None,
     jobs: Annotated[int, typer.Option(help="Processes; 0: one per processor.", min=0)] = 0,
@@ -33,9 +34,19 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
 ) -> int:
     """Run an experiment and print load split, failover budget and checks."""
     from netsim.experiment.api import load
+    from netsim.experiment.data import example as example_file
     from netsim.experiment.progress import progress_bar
     from netsim.experiment.report import REPORT
 
+    if (file is None) == (not example):
+        print("netsim run: name a file, or an example with --example", file=sys.stderr)
+        return 2
+    if file is None:
+        try:
+            file = example_file(example)
+        except LookupError as error:
+            print(f"netsim run: {error.args[0]}", file=sys.stderr)
+            return 2
     experiment = load(file)
     if variant:
         try:

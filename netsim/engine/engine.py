@@ -19,6 +19,10 @@ from netsim.engine.bus import Bus
 from netsim.engine.timers import TimerQueue
 
 
+class EventLimitError(Exception):
+    """More events happened than `Engine.limit_events` allows."""
+
+
 class Call:
     """A function call at a later time; `cancel()` takes it back."""
 
@@ -67,6 +71,8 @@ class Engine:
         self.timers = TimerQueue(self._wake_at)
         self.uids: Iterator[int] = count(1)
         self._streams: dict[str, random.Random] = {}
+        self._events_left: int | None = None
+        self._most_events = 0
         self._ring = (lambda _alarm: self.timers.run_due(self.env._now),)
 
     @property
@@ -114,7 +120,24 @@ class Engine:
     def run(self, until_ns: int) -> None:
         """Run all events before `until_ns`; afterwards the clock stands there."""
         with _quiet_collector():
+            if self._events_left is not None:
+                self._count_until(until_ns)
             self.env.run(until=until_ns)
+
+    def limit_events(self, most: int) -> None:
+        """Raise EventLimitError from `run` after this many more events (slower: for input that nobody vouches for)."""
+        self._events_left = self._most_events = most
+
+    def _count_until(self, until_ns: int) -> None:
+        """Run all events before `until_ns`, counting them."""
+        left = self._events_left or 0
+        step, peek = self.env.step, self.env.peek
+        while left and peek() < until_ns:
+            step()
+            left -= 1
+        self._events_left = left
+        if not left and peek() < until_ns:
+            raise EventLimitError(f"more than {self._most_events:,} events: something here goes on for ever")
 
     def _wake_at(self, at_ns: int) -> None:
         alarm = _Alarm()

@@ -78,6 +78,14 @@ class Experiment:
 
         return Cluster(self.topology, self.spec.seed if seed is None else seed)
 
+    def begin(self, seed: int | None = None) -> "Cluster":
+        """The experiment's cluster with loads and faults under way, at zero: step through it with `at("31s")`."""
+        from netsim.experiment.play import begin
+
+        cluster = self.cluster(seed)
+        begin(cluster, self.spec)
+        return cluster
+
     def __repr__(self) -> str:
         spec = self.spec
         counts = f"{len(spec.load)} loads, {len(spec.faults)} faults, {spec.replications} replications"

@@ -1,11 +1,13 @@
-"""The progress bar: on stderr, in terminals and notebooks, nothing where neither is.
+"""The progress bar: on stderr in terminals, below the cell in notebooks, nothing where neither is.
 
-Called by every command that takes long. `rich` draws it; the numbers are nanoseconds of simulated time.
+Called by everything that takes long. `rich` draws it in a terminal; in a notebook it is a plain HTML element, since
+rich's own bar there needs ipywidgets, which JupyterLab does not bring along. The numbers are what is done and all.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from html import escape
+from typing import Any, Protocol
 
 
 class Update(Protocol):
@@ -15,21 +17,47 @@ class Update(Protocol):
 
 
 @contextmanager
-def progress_bar(title: str, quiet: bool = False) -> Iterator["Update"]:
+def progress_bar(title: str, quiet: bool = False) -> Iterator[Update]:
     """Gives a function `progress(done, total)`; the bar goes away at the end."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
+    if console.is_jupyter and not quiet:
+        with _notebook_bar(title) as update:
+            yield update
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    shown = not quiet and (console.is_terminal or console.is_jupyter)
-    with Progress(*columns, console=console, transient=True, disable=not shown) as bar:
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task(title, total=None)
 
-        def update(done: int, total: int, said: str = title) -> None:
+        def update_bar(done: int, total: int, said: str = title) -> None:
             bar.update(task, completed=done, total=total, description=said)
 
+        yield update_bar
+
+
+@contextmanager
+def _notebook_bar(title: str) -> Iterator[Update]:
+    """A display of its own that is replaced while it goes on, and emptied at the end."""
+    from IPython import display
+
+    html: Any = display.HTML  # has no types
+    show: Any = display.display
+    shown = show(html(""), display_id=True)
+    percent = -1
+
+    def update(done: int, total: int, said: str = title) -> None:
+        nonlocal percent
+        now = 100 * done // max(total, 1)
+        if now != percent:
+            percent = now
+            shown.update(html(f"{escape(said)} <progress value='{now}' max='100'></progress> {now} %"))
+
+    try:
         yield update
+    finally:
+        shown.update(html(""))
 
 
 @contextmanager

@@ -81,7 +81,7 @@ def run_bundles(
         for study, part in zip(studies, batch, strict=True):
             study.take([next(recordings) for _ in part])
         before = total
-    return [_results(study.bundle, study.seed, study.recordings) for study in studies]
+    return [results_of(study.bundle, study.seed, study.recordings) for study in studies]
 
 
 def _study(bundle: "ExperimentBundle", seed: int | None, replications: int | None) -> _Study:
@@ -92,7 +92,8 @@ def _study(bundle: "ExperimentBundle", seed: int | None, replications: int | Non
     return _Study(bundle, chosen, spec.until.min, spec.until)
 
 
-def _results(bundle: "ExperimentBundle", seed: int, recordings: "Sequence[Recording]") -> Results:
+def results_of(bundle: "ExperimentBundle", seed: int, recordings: "Sequence[Recording]") -> Results:
+    """What an experiment's recordings amount to."""
     from netsim.experiment.assumptions import assumptions
     from netsim.experiment.checks import compile_check
 
