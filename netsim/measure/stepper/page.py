@@ -54,5 +54,5 @@ def embedded(question: str, outcome: str, journey: Journey, scene: Scene) -> str
         f'style="width:100%;height:{_FRAME_HEIGHT}px;border:1px solid #8884;border-radius:6px"></iframe>'
     )
     told = f"<p><b>{escape(question)}</b><br>{escape(outcome)}</p>"
-    text = f"<details><summary>as text</summary>{journey._repr_html_()}</details>"
+    text = f"<details><summary>as text</summary><pre>{escape(journey.text())}</pre></details>"
     return f"<div>{told}{frame}{text}</div>"

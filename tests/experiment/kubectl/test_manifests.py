@@ -24,12 +24,12 @@ manifests: [{file}]
         (
             "helm-template.yaml",
             {"Deployment": 1, "Service": 1, "Pod": 1, "HorizontalPodAutoscaler": 1, "ServiceMonitor": 1},
-            "HorizontalPodAutoscaler (1); Secret (1); ServiceAccount (1); ServiceMonitor (1); Deployment ",
+            "HorizontalPodAutoscaler (1); ServiceAccount (1); ServiceMonitor (1); Deployment ",
         ),
         (
             "kustomize.yaml",
             {"Namespace": 1, "Deployment": 1, "Service": 1, "NetworkPolicy": 1, "Role": 1},
-            "NetworkPolicy (1); Role (1); RoleBinding (1); Secret (1); ServiceAccount (1); Deployment ",
+            "NetworkPolicy (1); Role (1); RoleBinding (1); ServiceAccount (1); Deployment ",
         ),
     ],
 )
