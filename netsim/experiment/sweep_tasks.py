@@ -4,10 +4,11 @@ Called by: `sweep`, in this process, and by the workers, which may be on other m
 `measure.observations`, a few numbers instead of all records.
 """
 
+import gc
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from netsim.experiment.loader import ExperimentBundle
 
 Row = dict[str, Any]
+
+# A cluster refers to itself all over: without a full collection now and then, dead ones pile up to gigabytes.
+_TIDY: Final = 8
 
 
 class SweepError(RuntimeError):
@@ -53,6 +57,12 @@ class Executor(Protocol):
         """Stop, without waiting for what is under way."""
 
 
+def tidy(number: int) -> None:
+    """To be called after each task of a process, with how many it has done."""
+    if number % _TIDY == 0:
+        gc.collect()
+
+
 def run_task(bundles: "Sequence[ExperimentBundle]", task: Task, seed: int) -> Outcome:
     """Do a task. `bundles` are those of all cells."""
     return run_cell(bundles[task.cell], task, seed)
@@ -87,6 +97,7 @@ class InTurn:
     def __init__(self, bundles: "Sequence[ExperimentBundle]", seed: int) -> None:
         self._bundles, self._seed = bundles, seed
         self._task: Task | None = None
+        self._number = 0
 
     def submit(self, task: Task) -> None:
         """Remember it."""
@@ -95,7 +106,10 @@ class InTurn:
     def next(self) -> Outcome:
         """Do it."""
         assert self._task is not None
-        return run_task(self._bundles, self._task, self._seed)
+        outcome = run_task(self._bundles, self._task, self._seed)
+        self._number += 1
+        tidy(self._number)
+        return outcome
 
     def close(self) -> None:
         """Nothing is under way."""

@@ -11,18 +11,14 @@ import signal
 from collections.abc import Callable, Sequence
 from itertools import count
 from multiprocessing.connection import Connection, wait
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from netsim.experiment.sweep_tasks import Outcome, SweepError, Task, run_task
+from netsim.experiment.sweep_tasks import Outcome, SweepError, Task, run_task, tidy
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkProcess
 
     from netsim.experiment.loader import ExperimentBundle
-
-
-# A cluster refers to itself all over: without a full collection now and then, dead ones pile up to gigabytes.
-_TIDY: Final = 8
 
 
 def can_fork() -> bool:
@@ -101,7 +97,6 @@ def _serve(pipe: Connection, close: Sequence[int], work: Callable[[Task], Outcom
     try:
         for number in count(1):
             pipe.send(work(pipe.recv()))
-            if number % _TIDY == 0:
-                gc.collect()
+            tidy(number)
     except (EOFError, OSError):
         return

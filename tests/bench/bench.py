@@ -21,7 +21,7 @@ The unit is a bare SimPy event: stock `Environment`, `env.timeout(d).callbacks.a
 - simulated_over_wall_failover: simulated seconds per second of wall time of `failover.yaml` (60 s, three worker nodes,
   200 requests/s), from booting the cluster to the fingerprint of its records, in one process; the best of the rounds,
   as this figure has no anchor that a busy machine slows as well.
-- sweep_efficiency_2_cores: wall time of a sweep of 48 cells with one process over twice that with two (sweep.py); only
+- sweep_efficiency_2_cores: wall time of a sweep of 96 cells with one process over twice that with two (sweep.py); only
   on an idle machine does it say something.
 - new_flow_cost_10000_over_10_services: wall time of the first packet of a flow with 10,000 Services over that with 10.
 
