@@ -104,7 +104,8 @@ def check_head(data: Mapping[str, Any], kind: str, place: Place) -> bool:
     elif found not in KINDS:
         place.error(("kind",), f'unknown kind "{found}": write {kind}{did_you_mean(str(found), KINDS)}')
     elif found != kind:
-        place.error(("kind",), f"{a(found)} cannot be here: write kind: {kind}")
+        instead = "run it with `netsim sweep`" if found == "Sweep" else f"write kind: {kind}"
+        place.error(("kind",), f"{a(found)} cannot be here: {instead}")
     return version == VERSION and found == kind
 
 

@@ -367,7 +367,7 @@ def test_validate_knows_sweeps(file: Path, capsys: pytest.CaptureFixture[str]) -
     found = json.loads(capsys.readouterr().out)["files"][0]
     assert (found["kind"], found["sweep"]["cells"]) == ("Sweep", 8)
     assert main(["run", str(file)]) == 2
-    assert "a Sweep cannot be here: write kind: Experiment" in capsys.readouterr().err
+    assert "a Sweep cannot be here: run it with `netsim sweep`" in capsys.readouterr().err
 
 
 def test_the_shipped_sweep_has_200_cells_that_load() -> None:
