@@ -100,7 +100,9 @@ class PairComparison:
 
     def _chance(self) -> str:
         count = sum(d.interval.known for d in self.differences)
-        return f"of {count} differences one in 20 shows (*) by chance alone, on average" if count > 1 else ""
+        return (
+            f"if none of these {count} figures differed, one in 20 would still get a *" if count > 1 else ""
+        )
 
     # ------------------------------------------------------------------ showing
     def text(self) -> str:

@@ -38,13 +38,13 @@ def write_report(folder: Path, results: "Results | Comparison") -> Path:
 def read_results(folder: Path) -> "Results | Comparison":
     """Whatever a result folder holds. FileNotFoundError when it is none, ValueError when it is damaged or too new."""
     from netsim.experiment.comparison import Comparison
-    from netsim.experiment.results import Results, read_manifest
+    from netsim.experiment.results import Results, read_manifest, what_it_holds
 
     kind = read_manifest(folder).get("kind")
     if kind == Comparison.KIND:
         return Comparison.read(folder)
     if kind != Results.KIND:
-        raise ValueError(f"{folder} holds a {kind}: no page is made of that")
+        raise ValueError(f"{folder} {what_it_holds(str(kind))}")
     return Results.read(folder)
 
 

@@ -308,6 +308,8 @@ class Results:
 
         source = Path(folder)
         manifest = read_manifest(source)
+        if manifest.get("kind", cls.KIND) != cls.KIND:
+            raise ValueError(f"{source} {what_it_holds(manifest['kind'])}")
         info = RunInfo(
             manifest["name"],
             manifest["seed"],
@@ -353,6 +355,14 @@ def read_manifest(source: Path) -> dict[str, Any]:
             f"{path} has schemaVersion {found}, this netsim reads {SCHEMA_VERSION}: run it again"
         )
     return manifest
+
+
+def what_it_holds(kind: str) -> str:
+    """What to say of a folder with results of another kind."""
+    return {
+        "SweepResult": "is a sweep's: look at its cells.parquet and figures/, or read it with netsim.SweepResults.read",
+        "ComparisonResult": "has the results of several variants: name one of the folders in it",
+    }.get(kind, f"holds a {kind}, which this netsim does not know")
 
 
 def _versions() -> dict[str, str]:

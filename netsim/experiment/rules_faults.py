@@ -68,6 +68,8 @@ def check_fault(
     _check_who(item, directory, place, path)
     check_named(fault, directory, place, path)
     check_manifest(fault, directory, place, path)
+    if fault.action == "drain" and directory:
+        _note_evicted(parts, directory, place)
 
 
 def _check_fields(item: Item[Fault], place: Place, path: Path) -> None:
@@ -101,6 +103,19 @@ def _check_who(item: Item[Fault], directory: Directory | None, place: Place, pat
         what = f"what {fault.action} hits"
         if check_words(selector, _WHO[fault.action], what, place, who) and directory:
             check_selected(selector, directory, place, who)
+
+
+def _note_evicted(parts: Parts, directory: Directory, place: Place) -> None:
+    """A drain evicts pods that nothing makes again too, as `kubectl drain --force` does: perhaps clients."""
+    for item in parts.load:
+        load = item.value
+        alone = [
+            t.names[0] for t in directory.templates.matching(load.from_.labels) if t.owner.startswith("Pod/")
+        ]
+        if alone:
+            place.problems.note(
+                f'a drain of its node ends load "{load.name}": nothing makes pod {alone[0]} again once it is evicted'
+            )
 
 
 def _check_netem(fault: Fault, place: Place, path: Path) -> None:

@@ -13,13 +13,20 @@ from netsim.experiment.spec_cluster import cables_matching
 from netsim.experiment.spec_names import did_you_mean
 from netsim.experiment.spec_select import Selector
 
+_EXAMPLES = {
+    "labels": "by labels such as {run: my-nginx}",
+    "node": "{node: worker-1}",
+    "link": "{link: worker-1:eth0}",
+}
+
 
 def check_words(selector: Selector, allowed: Iterable[str], what: str, place: Place, path: Path) -> bool:
     """Does the selector say exactly one thing, and one that can be meant here?"""
     words = selector.words()
     if not words:
         place.error(
-            path, f"the selector is empty: name {what}, for example by labels such as {{run: my-nginx}}"
+            path,
+            f"the selector is empty: name {what}, for example {_EXAMPLES[next(iter(allowed), 'labels')]}",
         )
     elif len(words) > 1:
         place.error(

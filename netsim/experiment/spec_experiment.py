@@ -149,7 +149,7 @@ class Variant(SpecModel):
     """
 
     name: Name
-    set: Annotated[dict[str, Any], Field(min_length=1)]
+    set: dict[str, Any] = Field(default_factory=dict)  # nothing: the experiment as it is, to compare with
 
 
 class ExperimentSpec(SpecModel):

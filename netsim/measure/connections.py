@@ -31,7 +31,7 @@ def connections_frame(requests: pd.DataFrame) -> pd.DataFrame:
     opened = requests[requests["connection"] > 0]
     frame = opened.assign(
         sent_ns=opened["t_ns"] + opened["resolve_ns"].fillna(0).astype("int64"),
-        failed=opened["outcome"] != "ok",
+        failed=~opened["outcome"].isin(["ok", "aborted"]),  # the end of the run is nobody's failure
         lost=opened["attempts"] - 1,
     )
     frame["client_node"] = frame["client_node"].where(frame["via_node"] == "", frame["via_node"])

@@ -146,8 +146,8 @@ def _row(fault: Event, marks: Marks, all_requests: _Requests, end_ns: int) -> tu
     bad = r.failed[: found.affected]
     over = int(r.end[: found.affected][bad].max()) if found.failed else None
     stages = budget(at, at if over is None else over, marks.chain())
-    named = (*fault.listed("pods"), *fault.listed("nodes"), *fault.listed("links"))
-    target = ",".join(fault.listed("objects") or named)
+    named = fault.listed("objects") or fault.listed("nodes") or fault.listed("links") or fault.listed("pods")
+    target = ",".join(named)
     return (
         fault.detail.get("action", ""), target, at,
         marks.detected_ns, marks.status_ns, marks.endpoints_ns, marks.rules_ns,

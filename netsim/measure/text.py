@@ -214,7 +214,8 @@ def _counts(part: pd.DataFrame) -> list[str]:
     if affected:
         share = percent(bad / affected)
         said.append(
-            f"{bad:,} requests failed{over}, {share} of those that began while it lasted{_on_kept(part)}"
+            f"{bad:,} {'request' if bad == 1 else 'requests'} failed{over}, {share} of those that began while it "
+            f"lasted{_on_kept(part)}"
         )
     said += [f"{later:,} failed later, apart from it"] if later else []
     said += [f"{slow:,} were slow (a retransmission timeout or more)"] if slow else []

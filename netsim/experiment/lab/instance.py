@@ -110,10 +110,10 @@ def readme(made: Instance) -> str:
     if "experiment.yaml" in spec.files:
         lines += ["- `netsim run experiment.yaml` runs the experiment. Write your predictions down first."]
     lines += [
-        "- `netsim explain topology.yaml --from POD --to URL` follows one request.",
-        "- `netsim exec POD -f topology.yaml -- COMMAND` runs a command in a pod.",
+        "- `netsim explain topology.yaml --from pod/NAME --to URL` follows one request.",
+        "- `netsim exec NAME -f topology.yaml -- COMMAND` runs a command in a pod.",
         "- `netsim lab check .` gives points and hints, as often as you like.",
         "",
-        f"Hand in the whole folder. The notebook that goes with it is `{spec.notebook}`.",
+        f"Hand in the whole folder. The notebook that goes with it is `notebooks/{spec.notebook}.ipynb`.",
     ]
     return "\n".join(lines) + "\n"

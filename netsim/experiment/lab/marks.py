@@ -70,11 +70,11 @@ class Marks:
         width = max((len(mark.task) for mark in self.marks), default=0)
         for mark in self.marks:
             lines.append(
-                f"  {_word(mark):<7}{mark.task:<{width}}  {mark.earned:g} of {mark.points:g}"
+                f"  {_word(mark):<9}{mark.task:<{width}}  {mark.earned:g} of {mark.points:g}"
                 f"{f'  {mark.remark}' if mark.remark else ''}"
             )
             if mark.hint:
-                lines.append(f"  {'':<7}{'':<{width}}  hint: {mark.hint}")
+                lines.append(f"  {'':<9}{'':<{width}}  hint: {mark.hint}")
         lines.append(f"  {self.earned:g} of {self.points:g} points")
         return "\n".join(lines) + "\n"
 
@@ -150,7 +150,7 @@ def _predicted(task: Task, answers: Mapping[str, Any] | str, expected: Value) ->
         return Mark(task.id, task.points, 0, answers)
     given = answers.get(task.id)
     if given is None:
-        return Mark(task.id, task.points, 0, "not answered", task.hint)
+        return Mark(task.id, task.points, 0, "not answered")
     try:
         share = _share(task.answer, given, expected)
     except ValueError as error:

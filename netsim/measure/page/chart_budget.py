@@ -131,7 +131,9 @@ def nodes_chart(failover: Failover, fault: str) -> Html | None:
     )
     mean = after.groupby("node", sort=True)[["seen_ns", "started_ns", "synced_ns"]].mean()
     mean = mean.sort_values("synced_ns", kind="stable", ascending=False).head(_MOST_ROWS)
-    marks = [(name, float((part[column] - part["fault_ns"]).dropna().mean())) for name, column in _MARKS]
+    marks = [
+        (name, float((part[column] - part["fault_ns"]).astype("float64").mean())) for name, column in _MARKS
+    ]
     marks = [(name, at) for name, at in marks if not math.isnan(at)]
     return _nodes_drawing(mean, marks, len(part))
 
