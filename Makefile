@@ -34,7 +34,7 @@ run: $(STAMP)
 	$(BIN)/netsim run experiments/pod-kill.yaml
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) --nbmake $(TESTS) $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal --nbmake $(TESTS) $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

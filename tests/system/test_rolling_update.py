@@ -42,6 +42,18 @@ def test_the_right_way_loses_nothing(comparison: Comparison) -> None:
     assert not set(first["pod"]) & set(last["pod"])
 
 
+def test_the_readme_shows_its_causes(comparison: Comparison) -> None:
+    """`test_readme_outputs` leaves this command to us, as it takes a while."""
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = readme.partition("$ netsim run experiments/rolling-update.yaml\n")[2].partition("```")[0]
+    lines = [line for line in shown.splitlines() if line.strip("." + " ")]
+    assert lines[0] == "Why requests failed"
+    assert len(lines) == 11
+    printed = comparison.text().splitlines()
+    begin = printed.index(lines[0])
+    assert [line.rstrip() for line in printed[begin : begin + len(lines)]] == lines
+
+
 @pytest.mark.parametrize("variant", WRONG)
 def test_each_wrong_way_loses_requests_to_its_cause(comparison: Comparison, variant: str) -> None:
     result = comparison[variant]
