@@ -57,7 +57,8 @@ def test_pairs_show_what_two_samples_cannot() -> None:
     ("shift", "words"),
     [(3.1, r"B recovers 3\.\d+ s later on average \(3\.\d+ s to 3\.\d+ s\); chance does not explain it"),
      (-3.1, r"B recovers 3\.\d+ s sooner on average \(\d\.\d+ s to 3\.\d+ s\); chance does not explain it"),
-     (0.0, r"no difference could be shown with 20 replications; four times out of five, one of (0\.\d+ s|.*\d ms) would have been")],
+     (0.0, r"no difference could be shown with 20 replications; four times out of five, one of "
+           r"(0\.\d+ s|.*\d ms) would have been")],
 )  # fmt: skip
 def test_the_sentence(shift: float, words: str) -> None:
     import re
