@@ -210,11 +210,13 @@ def failover_speed(rounds: int) -> float:
     ratios = []
     for _ in range(rounds):
         gc.collect()
+        gc.freeze()  # the clusters of the other cases are none of this one's collector's business
         start = time.perf_counter()
         result = experiment.run(jobs=1)
         seconds = time.perf_counter() - start
         assert len(result.requests) > 11_000, "a minute of 200 requests/s"
         ratios.append(60 / seconds)
+        gc.unfreeze()
     return max(ratios)
 
 
