@@ -9,17 +9,14 @@ A packet is shown when the interface sees it: on the sending side when it leaves
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from netsim.engine import S
 from netsim.experiment.kubectl.context import Context, KubectlError, seconds
 from netsim.experiment.terminal.capture_filter import FilterError, Test, compile_filter
-from netsim.fabric.capture import Capture, Hop
+from netsim.fabric.tcpdump import Seen
+from netsim.fabric.tcpdump import Tcpdump as Listener
 from netsim.wire.tcpdump import Printer
-
-if TYPE_CHECKING:
-    from netsim.fabric.fabric import Cable
-    from netsim.kernel.netns import Namespace
 
 _LIMIT: Final = "10s"
 _BITS: Final = 262144  # tcpdump's snapshot length
@@ -99,13 +96,11 @@ class Tcpdump:
         self._options = options
         self._test = self._filter()
         self._printer = Printer(None if options.numeric else self._name_of)
-        self._capture = Capture()
         self._taken = 0
-        self._waiting: list[tuple[int, int, Hop, str]] = []
+        self._waiting: list[tuple[int, int, Seen]] = []
         self.captured = 0
         self._names = context.cluster.names() if not options.numeric else {}
-        self._sides: dict[str, tuple[str, Namespace]] = {}
-        self._attach(node)
+        self._listener = self._listen(node)
 
     @property
     def done(self) -> bool:
@@ -113,30 +108,22 @@ class Tcpdump:
         return 0 < self._options.count <= self.captured
 
     # ------------------------------------------------------------------ where
-    def _attach(self, node: str) -> None:
-        """Listen on the interface's cable; on all of the node's with `any`, also on those to come."""
-        cluster, wanted = self._context.cluster, self._options.interface
+    def _listen(self, node: str) -> Listener:
+        """Listen on a pod's or a node's interface; with `any` on all of the node's, also on those to come."""
+        wanted = self._options.interface
         if "/" in wanted or wanted.endswith(":eth0"):
-            host = cluster.host(wanted.removesuffix(":eth0"))
-            self._ns, self._wanted = host.ns, "eth0"
+            pattern = f"{wanted.removesuffix(':eth0')}:eth0"
         else:
-            self._ns, self._wanted = cluster.host(f"node/{node}").ns, wanted
-        for cable in cluster.fabric.cables.values():
-            self._consider(cable)
-        if not self._sides:
+            pattern = f"node/{node}:{'*' if wanted == 'any' else wanted}"
+        listener = Listener(self._context.cluster.fabric, [pattern])
+        if not listener.interfaces:
+            listener.stop()
             raise KubectlError(
                 f"tcpdump: {wanted}: No such device exists\n(No such device exists; see `ip addr`, or -i any, "
                 "-i pod/NAME)"
             )
-        if wanted == "any":
-            cluster.fabric.cable_added.append(self._consider)
         self._note()
-
-    def _consider(self, cable: "Cable") -> None:
-        name = _end_in(cable, self._ns)
-        if name and self._wanted in ("any", name):
-            self._sides[cable.name] = (name, self._ns)
-            self._capture.attach(cable)
+        return listener
 
     def _note(self) -> None:
         wanted = self._options.interface
@@ -171,31 +158,26 @@ class Tcpdump:
     # ------------------------------------------------------------------ what
     def look(self) -> None:
         """Print what has been seen by now; called as time passes."""
-        hops = self._capture.hops
-        for hop in hops[self._taken :]:
-            interface, ns = self._sides[hop.cable]
-            sent = hop.link.device is not None and hop.link.device.ns is ns
-            if self._test(hop.flow):
-                at_ns = hop.at_ns if sent else hop.at_ns + hop.link.delay_ns
-                direction = f"{interface:<5} {'Out' if sent else 'In '} "
-                heapq.heappush(self._waiting, (at_ns, self._taken, hop, direction))
+        for seen in self._listener.seen[self._taken :]:
+            if self._test(seen.flow):
+                heapq.heappush(self._waiting, (seen.at_ns, self._taken, seen))
             self._taken += 1
         while self._waiting and self._waiting[0][0] <= self._context.now and not self.done:
-            at_ns, _, hop, direction = heapq.heappop(self._waiting)
-            self._print(at_ns, hop, direction if self._options.interface == "any" else "")
+            self._print(heapq.heappop(self._waiting)[2])
 
-    def _print(self, at_ns: int, hop: Hop, direction: str) -> None:
-        when = "" if self._options.plain_time == 1 else f"{clock(at_ns - self._context.cluster.epoch_ns)} "
-        self._out(f"{when}{direction}{self._printer.line(hop.packet())}\n")
+    def _print(self, seen: Seen) -> None:
+        at_ns = seen.at_ns - self._context.cluster.epoch_ns
+        when = "" if self._options.plain_time == 1 else f"{clock(at_ns)} "
+        side = f"{seen.interface.device:<5} {'Out' if seen.outbound else 'In '} "
+        self._out(
+            f"{when}{side if self._options.interface == 'any' else ''}{self._printer.line(seen.packet())}\n"
+        )
         self.captured += 1
 
     def stop(self) -> None:
         """Ctrl-C: the summary."""
         self.look()
-        self._capture.stop()
-        listeners = self._context.cluster.fabric.cable_added
-        if self._consider in listeners:
-            listeners.remove(self._consider)
+        self._listener.stop()
         packets = f"{self.captured} packet{'' if self.captured == 1 else 's'}"
         self._context.err(f"{packets} captured\n{packets} received by filter\n0 packets dropped by kernel\n")
 
@@ -206,11 +188,3 @@ def clock(ns: int) -> str:
     micros = abs(ns) // 1000
     whole, fraction = divmod(micros, 1_000_000)
     return f"{sign}{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}.{fraction:06d}"
-
-
-def _end_in(cable: "Cable", ns: "Namespace") -> str:
-    """The name of the cable's device in this namespace; "" when it has none."""
-    for link in cable.links:
-        if link.device is not None and link.device.ns is ns:
-            return link.device.name
-    return ""
