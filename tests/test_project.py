@@ -136,3 +136,15 @@ def test_import_is_light(module: str) -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True
     ).stdout
     assert loaded.split() == []
+
+
+def test_reading_an_experiment_is_light() -> None:
+    """`validate`, `get`, `exec` and `shell` read files; tables and statistics are for those who have results."""
+    code = (
+        "import sys; from netsim.experiment.loader import load; load('experiments/pod-kill.yaml'); "
+        "print(*{'scapy', 'matplotlib', 'pandas', 'scipy'} & set(sys.modules))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True, text=True
+    ).stdout
+    assert loaded.split() == []

@@ -1,8 +1,9 @@
-"""What kubectl asks of the API server beyond storing objects: scale, restart, undo, cordon, evict.
+"""What kubectl asks of the API server beyond storing objects: scale, restart, set image, undo, cordon, drain.
 
-Called by: `netsim.experiment.kubectl`. Functions on the API server; each commits at once and returns what is stored.
+Called by: `netsim.experiment.kubectl` and `netsim.workload.kubectl`. Functions on the API server; each commits at once
+and returns what is stored.
 Sources: k8s.io/kubectl/pkg/{scale,polymorphichelpers,drain}, Kubernetes 1.34.
-Simplified: an eviction is a deletion with the pod's grace period.
+An eviction is `eviction.py`'s.
 """
 
 from collections.abc import Callable

@@ -16,8 +16,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from netsim.measure.lookups import SLOW_LOOKUP_NS, lookups_of
-
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
@@ -157,11 +155,19 @@ _MARK_COLUMNS: Final = frozenset({"detected_ns", "status_ns", "endpoints_ns", "r
 
 def _lookups(m: Measurements, texts: tuple[str, ...]) -> "pd.DataFrame":
     """The look-ups of a load (or of all); those that ended with the run do not count."""
+    from netsim.measure.lookups import lookups_of
+
     frame = lookups_of(m.requests)
     loads = sorted(set(frame["load"]))
     if texts and texts[0] not in loads:
         raise KeyError(f"no load {texts[0]!r} looked anything up; there are {', '.join(loads) or 'none'}")
     return frame[frame["load"] == texts[0]] if texts else frame
+
+
+def _slow(m: Measurements, texts: tuple[str, ...]) -> "Floats":
+    from netsim.measure.lookups import SLOW_LOOKUP_NS
+
+    return _array((_lookups(m, texts)["latency_ns"] >= SLOW_LOOKUP_NS).mean())
 
 
 def _lookup_time(q: float | None) -> Quantity:
@@ -209,7 +215,7 @@ LATENCY: Final[Mapping[str, Quantity]] = {
 LOOKUPS: Final[Mapping[str, Quantity]] = {
     "total": Quantity("count", lambda m, t: _array(len(_lookups(m, t)))),
     "queries": Quantity("plain", lambda m, t: _array(_lookups(m, t)["queries"].mean())),
-    "slow": Quantity("share", lambda m, t: _array((_lookups(m, t)["latency_ns"] >= SLOW_LOOKUP_NS).mean())),
+    "slow": Quantity("share", _slow),
     "failed": Quantity("share", lambda m, t: _array((_lookups(m, t)["outcome"] != "ok").mean())),
     "mean": _lookup_time(None),
     **{name: _lookup_time(q) for name, q in _PERCENTILES.items()},

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netsim.experiment.about import APPLICATION, about_cluster, about_experiment
 from netsim.experiment.backends import Backends
+from netsim.experiment.kubectl.resources import object_name
 from netsim.experiment.url_variables import NO_HOST, expanded, references
 from netsim.fabric.http_messages import Messages
 from netsim.fabric.link import Netem
@@ -19,7 +20,6 @@ from netsim.workload.containers import ServerRule
 from netsim.workload.fault_targets import FaultPlan
 from netsim.workload.faults import FaultInjector
 from netsim.workload.http_server import ServerSpec
-from netsim.workload.kubectl_names import parse_name
 from netsim.workload.load import LoadGenerator, LoadSpec, Numbers
 from netsim.workload.load_lookups import LookupGenerator
 
@@ -214,7 +214,7 @@ def fault_plan(fault: "Fault") -> FaultPlan:
         fault.direction,
         fault.grace_period_ns,
         target=fault.target,
-        object=parse_name(fault.object, fault.namespace or "default") if fault.object else None,
+        object=object_name(fault.object, fault.namespace or "default") if fault.object else None,
         replicas=fault.replicas or 0,
         image=fault.image or "",
         manifest=manifest_object(fault.manifest) if fault.manifest else None,

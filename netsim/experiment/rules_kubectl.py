@@ -3,13 +3,15 @@
 Called by: `rules_faults`.
 """
 
+from netsim.cluster.operations import ROLLED, SCALABLE
 from netsim.experiment.errors import Problems
+from netsim.experiment.kubectl.resources import object_name
 from netsim.experiment.loader_manifests import ManifestReader
 from netsim.experiment.rules_names import Directory
 from netsim.experiment.rules_place import Path, Place
 from netsim.experiment.spec_fault import Fault
 from netsim.experiment.spec_names import did_you_mean
-from netsim.workload.kubectl_names import ROLLED, SCALED, ObjectName, parse_name
+from netsim.workload.fault_targets import ObjectName
 
 _OWNERS = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
 
@@ -18,9 +20,9 @@ def check_named(fault: Fault, directory: Directory | None, place: Place, path: P
     """Record an `object` that is not there or not of a kind that the action can work on."""
     if fault.object is None or fault.action not in ("scale", "rollout", "delete"):
         return
-    named = parse_name(fault.object, fault.namespace or "default")
+    named = object_name(fault.object, fault.namespace or "default")
     where: Path = (*path, "object")
-    kinds = {"scale": SCALED, "rollout": ROLLED}.get(fault.action)
+    kinds = {"scale": SCALABLE, "rollout": ROLLED}.get(fault.action)
     if kinds is not None and named.kind not in kinds:
         known = ", ".join(kinds)
         place.error(where, f"{fault.action} works on {known}, not on a {named.kind}")

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
+from netsim.experiment.kubectl.resources import object_name
 from netsim.experiment.spec_fields import Duration, LinkRate, Percent, PositiveDuration, SpecModel
 from netsim.experiment.spec_select import Selector
-from netsim.workload.kubectl_names import parse_name
 
 Action = Literal[
     "pod-kill", "pod-delete", "pod-hang", "node-crash", "link-down", "link-netem", "kube-proxy-stop",
@@ -34,7 +34,7 @@ REQUIRED: Final = {
 
 
 def _object(value: str) -> str:
-    parse_name(value)  # raises a ValueError that says what to write
+    object_name(value)  # raises a ValueError that says what to write
     return value
 
 

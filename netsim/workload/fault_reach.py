@@ -37,11 +37,6 @@ class Reach:
         self._down_ns = 0
         self._waiting: list[Callable[[], None]] = []
 
-    @property
-    def api_is_up(self) -> bool:
-        """Whether there is an API server to talk to."""
-        return not self._outages
-
     def when_up(self, do: Callable[[], None]) -> None:
         """Do something that needs the API server: now, or when it is back (somebody repeats the command)."""
         if self._outages:

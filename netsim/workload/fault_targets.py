@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from netsim.cluster.objects import ApiObject, Pod
 from netsim.fabric.link import Netem
-from netsim.workload.kubectl_names import ObjectName
 
 if TYPE_CHECKING:
     from netsim.cluster.controlplane import ControlPlane
@@ -46,6 +45,18 @@ class TargetSelector(Protocol):
 
     def selects_pod(self, namespace: str, name: str, labels: Mapping[str, str]) -> bool:
         """Whether it means a pod with this name and these labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectName:
+    """An object as kubectl names it: `deployment/my-nginx`, in a namespace."""
+
+    kind: str
+    name: str
+    namespace: str = "default"
+
+    def __str__(self) -> str:
+        return f"{self.kind.lower()}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,25 +4,23 @@ Called by: `faults.py`, with the fault injector that chooses and tells. Each com
 of the API server to kubectl; while the API server is down the command is repeated until it is back. `drain` has a file
 of its own (`kubectl_drain.py`).
 
-Sources: staging/src/k8s.io/kubectl/pkg/cmd/{scale,rollout,drain,set} and pkg/polymorphichelpers/objectrestarter.go
-(the annotation `kubectl.kubernetes.io/restartedAt`).
+What a command changes in the API is `netsim.cluster.operations`, which the terminal's kubectl uses too.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
+from netsim.cluster import operations
 from netsim.cluster.controllers.pods import is_active, surplus
 from netsim.cluster.errors import NotFoundError
 from netsim.cluster.objects import (
     ApiObject,
     DaemonSet,
     Deployment,
-    Node,
     Pod,
-    PodTemplateSpec,
     ReplicaSet,
     StatefulSet,
-    evolve,
 )
 from netsim.engine import S
 
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
     from netsim.workload.fault_targets import FaultPlan
     from netsim.workload.faults import FaultInjector
 
-RESTARTED_AT: Final = "kubectl.kubernetes.io/restartedAt"
 Workload = Deployment | StatefulSet | DaemonSet | ReplicaSet
 
 
@@ -50,21 +47,22 @@ class Kubectl:
         before = workload.spec.replicas if not isinstance(workload, DaemonSet) else 0
         leaving = surplus(self._pods_of(workload), max(0, before - plan.replicas))
         self._injector.tell(name, plan, leaving, objects=(str(plan.object),))
-        self._resize(workload, plan.replicas)
-        self._injector.later(plan, self._resize, workload, before)
+        operations.scale(self._api, workload, plan.replicas)
+        self._injector.later(plan, self._scale_back, workload, before)
 
-    def _resize(self, workload: ApiObject, replicas: int) -> None:
-        self._change(workload, {"spec.replicas": replicas})
+    def _scale_back(self, workload: ApiObject, replicas: int) -> None:
+        with suppress(NotFoundError):  # gone by now
+            operations.scale(self._api, workload, replicas)
 
     def rollout(self, name: str, plan: "FaultPlan") -> None:
         """`kubectl set image` with an image, else `kubectl rollout restart`: a new pod template either way."""
         workload = self._workload(plan)
         self._injector.tell(name, plan, self._pods_of(workload), objects=(str(plan.object),))
-        template = workload.spec.template
-        changed = (
-            with_image(template, plan.image) if plan.image else restarted(template, self._injector.now_ns)
-        )
-        self._change(workload, {"spec.template": changed})
+        if plan.image:
+            first = workload.spec.template.spec.containers[0].name
+            operations.set_image(self._api, workload, {first: plan.image})
+        else:
+            operations.restart(self._api, workload, _moment(self._injector.now_ns))
 
     def _workload(self, plan: "FaultPlan") -> Workload:
         assert plan.object is not None
@@ -83,11 +81,6 @@ class Kubectl:
         pods = self._api.list(Pod, workload.metadata.namespace)
         return [pod for pod in pods if is_active(pod) and _owner(pod) in owners]
 
-    def _change(self, item: ApiObject, changes: dict[str, Any]) -> None:
-        stored = self._api.get(item.kind, *item.key)
-        if stored is not None:
-            self._api.update(evolve(stored, changes))
-
     # ------------------------------------------------------------------ nodes
     def cordon(self, name: str, plan: "FaultPlan") -> None:
         """No new pods on these nodes; until `for` is over."""
@@ -105,9 +98,8 @@ class Kubectl:
     def mark(self, nodes: Sequence[str], unschedulable: bool) -> None:
         """Set `spec.unschedulable`."""
         for node in nodes:
-            stored = self._api.get(Node, "", node)
-            if stored is not None and stored.spec.unschedulable != unschedulable:
-                self._api.update(evolve(stored, spec__unschedulable=unschedulable))
+            with suppress(NotFoundError):
+                operations.cordon(self._api, node, unschedulable)
 
     # ------------------------------------------------------------------ any object
     def apply(self, name: str, plan: "FaultPlan") -> None:
@@ -134,16 +126,9 @@ class Kubectl:
         self._api.delete(item.kind, namespace, item.name, grace if isinstance(stored, Pod) else None)
 
 
-def restarted(template: PodTemplateSpec, now_ns: int) -> PodTemplateSpec:
-    """The template with the moment of the restart in it."""
-    at = f"{now_ns // S}s" if now_ns % S == 0 else f"{now_ns}ns"
-    return evolve(template, metadata__annotations={**template.metadata.annotations, RESTARTED_AT: at})
-
-
-def with_image(template: PodTemplateSpec, image: str) -> PodTemplateSpec:
-    """The template with another image for its first container."""
-    first, *rest = template.spec.containers
-    return evolve(template, spec__containers=(first.model_copy(update={"image": image}), *rest))
+def _moment(now_ns: int) -> str:
+    """When a restart was asked for, for the template's annotation."""
+    return f"{now_ns // S}s" if now_ns % S == 0 else f"{now_ns}ns"
 
 
 def _owner(pod: Pod) -> str:

@@ -18,6 +18,7 @@ from netsim.cluster.client import ApiClient
 from netsim.cluster.errors import ApiError, NotFoundError, TooManyRequestsError
 from netsim.cluster.eviction import evict
 from netsim.cluster.objects import Pod
+from netsim.cluster.operations import drain_plan
 from netsim.cluster.records import Recorder
 from netsim.engine import S
 
@@ -57,9 +58,8 @@ class Drain:
         self._engine.process(self._drain(nodes, plan), name)
 
     def _leaving(self, node: str) -> list[Pod]:
-        return [
-            pod for pod in self._api.list(Pod) if pod.spec.nodeName == node and not _is_of_daemon_set(pod)
-        ]
+        plan = drain_plan(self._api, node)
+        return [*plan.evict, *plan.unmanaged]
 
     def _drain(self, nodes: Sequence[str], plan: "FaultPlan") -> Generator[Any, Any, None]:
         yield from self._client.call(partial(self._kubectl.mark, nodes, True))
@@ -105,8 +105,3 @@ class Drain:
 
     def _is_over(self, deadline_ns: int | None) -> bool:
         return deadline_ns is not None and self._engine.now >= deadline_ns
-
-
-def _is_of_daemon_set(pod: Pod) -> bool:
-    owner = pod.metadata.controller()
-    return owner is not None and owner.kind == "DaemonSet"

@@ -1,7 +1,8 @@
 """Which words mean which kind: `po`, `pods`, `pod`, `deploy`, `deployments.apps`.
 
-Called by: every verb, and completion. Source: `kubectl api-resources` of Kubernetes 1.34. Kinds without a model
-(storage, RBAC, custom resources) are found when the topology has objects of them.
+Called by: every verb, completion, and the `object:` of an experiment's faults. Source: `kubectl api-resources` of
+Kubernetes 1.34. Kinds without a model (storage, RBAC, custom resources) are found when the topology has objects of
+them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,9 @@ from typing import Final
 
 from netsim.cluster.apiserver import ApiServer
 from netsim.cluster.objects import OtherObject
+from netsim.cluster.objects.registry import KINDS
 from netsim.experiment.kubectl.context import KubectlError
+from netsim.workload.fault_targets import ObjectName
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +116,15 @@ def _plural(word: str) -> str:
     if word.endswith(("s", "x", "ch", "sh")):
         return f"{word}es"
     return f"{word[:-1]}ies" if word.endswith("y") else f"{word}s"
+
+
+def object_name(text: str, namespace: str = "default") -> ObjectName:
+    """`deployment/my-nginx` (or `deploy/my-nginx`). Raises ValueError with what to write instead."""
+    word, slash, name = text.partition("/")
+    found = _BY_WORD.get(word.lower())
+    if not slash or not name or "/" in name or found is None or found.kind not in KINDS:
+        raise ValueError(f'"{text}" names no object: write for example deployment/my-nginx')
+    return ObjectName(found.kind, name, namespace)
 
 
 def lookup(word: str, api: ApiServer) -> Resource:

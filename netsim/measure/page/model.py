@@ -5,7 +5,7 @@ Filled by `experiment.assumptions`; shown by `run_sections`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -13,9 +13,6 @@ from netsim.measure.books import PacketBooks
 from netsim.measure.split import LoadSplit
 from netsim.measure.summary import Failover
 from netsim.measure.text import CheckLine, Header
-
-if TYPE_CHECKING:
-    from netsim.measure.comparison import Analysed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,3 @@ class Compared:
     runs: Mapping[str, Run]
     table: pd.DataFrame
     command: str = ""
-
-    def analysed(self) -> "dict[str, Analysed]":
-        """The analyses by variant."""
-        return {name: run.analysis for name, run in self.runs.items()}
